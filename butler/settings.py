@@ -1,0 +1,187 @@
+"""Settings of the service. docs/configuration.md describes each one; a wrong value stops the start and names itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from celery.schedules import schedule as every
+
+from butler import environment as settings_from
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+settings_from.read_files(BASE_DIR / ".env")
+
+# Where the database, the secret key and the files of the embedded servers live
+BUTLER_DATA_DIR = (BASE_DIR / settings_from.read_text("BUTLER_DATA_DIR", "data")).resolve()
+
+# `manage.py up` leaves the addresses of the servers it started in this file, so that commands typed in a
+# second terminal find them. What a person sets wins over it.
+RUN_FILE = BUTLER_DATA_DIR / "run.env"
+REDIS_IS_GIVEN = bool(settings_from.read_text("REDIS_URL"))
+QRS_IS_GIVEN = bool(settings_from.read_text("QRS_URL"))
+settings_from.read_files(RUN_FILE)
+
+# The way in
+BUTLER_HOST = settings_from.read_text("BUTLER_HOST", "127.0.0.1")
+BUTLER_PORT = settings_from.read_whole_number("BUTLER_PORT", default=8080, least=1, most=65535)
+BUTLER_DIALECT = int(settings_from.read_choice("BUTLER_DIALECT", default="4", allowed=("4", "16")))
+BUTLER_START_STATE = settings_from.read_choice("BUTLER_START_STATE", default="last", allowed=("last", "startup"))
+BUTLER_WORKER_CONCURRENCY = settings_from.read_whole_number("BUTLER_WORKER_CONCURRENCY", default=16, least=1, most=256)
+REDIS_URL = settings_from.read_url("REDIS_URL", default="redis://127.0.0.1:6379/0", schemes=("redis", "rediss"))
+
+# The Qlik Sense Repository Service
+QRS_URL = settings_from.read_url("QRS_URL", default="https://127.0.0.1:4242", schemes=("https",))
+QRS_CERT_DIR = (BASE_DIR / settings_from.read_text("QRS_CERT_DIR", str(BUTLER_DATA_DIR / "certificates"))).resolve()
+QRS_USER = settings_from.read_text("QRS_USER", "Internal\\sa_repository")
+QRS_VERIFY = settings_from.read_choice(
+    "QRS_VERIFY", default="full", allowed=("full", "chain", "off"), also={"true": "full", "false": "off"}
+)
+QRS_TIMEOUT = settings_from.read_timeouts("QRS_TIMEOUT", default="5,30")
+
+# Django
+SECRET_KEY = settings_from.read_secret_key("SECRET_KEY", kept_in=BUTLER_DATA_DIR / "secret-key")
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", BUTLER_HOST]
+ROOT_URLCONF = "butler.urls"
+WSGI_APPLICATION = "butler.wsgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-gb"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+SESSION_COOKIE_NAME = f"butler-{BUTLER_PORT}"
+CSRF_COOKIE_NAME = f"butler-csrf-{BUTLER_PORT}"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "rest_framework",
+    "schedules",
+    "butler",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "schedules.middleware.MethodOverrideMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+REST_FRAMEWORK = {
+    # The API is as open as Butler's, which is why the service answers on the loopback address only.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["schedules.parsers.BoundedJSONParser"],
+    "EXCEPTION_HANDLER": "schedules.exceptions.handle_exception",
+}
+
+# Database
+DATABASE_URL = settings_from.read_url(
+    "DATABASE_URL",
+    default=f"sqlite:///{BUTLER_DATA_DIR / 'butler.sqlite3'}",
+    schemes=("sqlite", "postgres", "postgresql"),
+)
+
+
+def _database() -> dict[str, Any]:
+    options: dict[str, Any] = environ.Env.db_url_config(DATABASE_URL)
+    # Threads of the web server and the worker each keep their connection
+    options["CONN_MAX_AGE"] = None
+    if "sqlite3" in options["ENGINE"]:
+        options["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        options["CONN_HEALTH_CHECKS"] = True
+    return options
+
+
+DATABASES = {"default": _database()}
+
+# Celery
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
+CELERY_TASK_DEFAULT_QUEUE = "butler"
+CELERY_TASK_IGNORE_RESULT = True
+# Beat publishes; what Redis does not take it sends again itself, from the ledger
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_RESULT_EXPIRES = None
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = BUTLER_WORKER_CONCURRENCY
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BEAT_SCHEDULER = "schedules.beat.QlikScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+CELERY_BEAT_SCHEDULE = {
+    "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10)},
+}
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s",
+            "datefmt": "%Y-%m-%d %H:%M:%S",
+        },
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        # Celery announces each message twice; the ledger's own line says more
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "django.server": {"handlers": ["console"], "propagate": False},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Butler",
+    "SITE_HEADER": "Butler",
+    "SITE_SUBHEADER": "Qlik Sense tasks, on time",
+    "SITE_SYMBOL": "schedule",
+    "SHOW_VIEW_ON_SITE": False,
+}

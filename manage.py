@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""The service's command line; `python manage.py help` lists what there is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+OWN_PYTHON = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
+
+
+def main() -> None:
+    """Run the command that was typed, with the Python that `make run` has set up where this one has no Django."""
+    if find_spec("django") is None:
+        _hand_over_to_own_python()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "butler.settings")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        import django
+
+        django.setup()
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"butler: {error}")
+
+
+def _hand_over_to_own_python() -> None:
+    if not OWN_PYTHON.exists() or Path(sys.executable) == OWN_PYTHON:
+        sys.exit("butler: Django is not installed for this Python. Type `make run` once: it sets up .venv.")
+    os.execv(OWN_PYTHON, [str(OWN_PYTHON), *sys.argv])
+
+
+if __name__ == "__main__":
+    main()

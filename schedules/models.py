@@ -1,0 +1,259 @@
+"""The tables: schedules, the ledger of their runs, the record of changes, and the lease of the planner."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django_celery_beat.models import PeriodicTask
+
+from schedules.cron import CronExpression, CronSyntaxError
+from schedules.policies import Misfire
+from schedules.validators import (
+    validate_cron,
+    validate_public_id,
+    validate_tags,
+    validate_task_id,
+    validate_time_zone,
+)
+
+#: Name of the Celery task that starts a run. Beat publishes it with the run's id.
+START_RUN_TASK = "schedules.start_run"
+
+
+class Schedule(PeriodicTask):
+    """When to start a Qlik Sense task: the v4 resource.
+
+    What the parent row means here: `name` is the public id, `enabled` says whether the schedule is started, and
+    `crontab` is the five-field projection of `cron_schedule` and `timezone`, for tools that read
+    django-celery-beat's tables. When to run is decided by `cron_schedule` alone.
+    """
+
+    class StartupState(models.TextChoices):
+        START = "start", "start"
+        STARTED = "started", "started"
+        STOP = "stop", "stop"
+        STOPPED = "stopped", "stopped"
+
+    # The default reverse name would replace PeriodicTask.schedule, by which beat computes when a task is due.
+    periodictask_ptr = models.OneToOneField(
+        PeriodicTask, on_delete=models.CASCADE, parent_link=True, primary_key=True, related_name="qlik_schedule"
+    )
+    title = models.CharField("name", max_length=1000, help_text="What people call it; need not be unique.")
+    cron_schedule = models.CharField(
+        "cron expression",
+        max_length=600,
+        validators=[validate_cron],
+        help_text="[second] minute hour day-of-month month day-of-week, such as 0 6 * * 1-5.",
+    )
+    timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[validate_time_zone])
+    qlik_task_id = models.CharField(
+        "Qlik task id", max_length=36, validators=[validate_task_id], help_text="The GUID of the task to start."
+    )
+    startup_state = models.CharField(
+        max_length=7,
+        choices=StartupState,
+        default=StartupState.STARTED,
+        help_text="The state of a new schedule; after a restart too where BUTLER_START_STATE is startup.",
+    )
+    tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
+    created_at = models.DateTimeField("created", null=True, blank=True, editable=False)
+    armed_at = models.DateTimeField(
+        editable=False, help_text="Occurrences up to this instant belong to an earlier state of the schedule."
+    )
+    misfire = models.CharField(
+        max_length=4,
+        choices=[(choice.value, choice.value) for choice in Misfire],
+        default=Misfire.ONCE.value,
+        help_text="Missed by more than the grace: run once, run all, or skip.",
+    )
+    misfire_grace = models.DurationField(
+        default=timedelta(seconds=60),
+        validators=[MinValueValidator(timedelta(0))],
+        help_text="Up to here, late is not missed.",
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        verbose_name = "schedule"
+
+    def __str__(self) -> str:
+        return self.title
+
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """Check that the public id is free.
+
+        The parent also asks for a crontab here. Ours is derived when the row is saved, so only the check of
+        Django itself is wanted.
+        """
+        models.Model.validate_unique(self, exclude)
+
+    def clean(self) -> None:
+        """Check what a new row's public id must look like; the parent's own columns keep their own rules."""
+        super().clean()
+        if self.name:
+            validate_public_id(self.name)
+
+    @property
+    def expression(self) -> CronExpression:
+        """The parsed cron text; raises CronSyntaxError where the row was broken by hand."""
+        return CronExpression.parse(self.cron_schedule)
+
+    @property
+    def starts_with_service(self) -> bool:
+        """Whether the startup state asks for the schedule to be started."""
+        return self.startup_state in (self.StartupState.START, self.StartupState.STARTED)
+
+    @property
+    def problem(self) -> str:
+        """Why no time can be computed for this row; empty for a sound one."""
+        try:
+            self.clean_fields()
+            self.clean()
+        except ValidationError as error:
+            return " ".join(error.messages)
+        return ""
+
+    def next_due_at(self, *, after: datetime) -> datetime | None:
+        """Return the next occurrence strictly after `after`, in UTC; None when stopped, broken or never again."""
+        if not self.enabled:
+            return None
+        try:
+            return self.expression.next_after(after, ZoneInfo(self.timezone))
+        except (CronSyntaxError, ValueError, OSError):
+            return None
+
+
+class Run(models.Model):
+    """One line of the ledger: an occurrence of a schedule, or a start that somebody asked for.
+
+    It outlives its schedule, so it points to it without a constraint and keeps the names it needs.
+    """
+
+    class Reason(models.TextChoices):
+        SCHEDULED = "scheduled", "scheduled"
+        CATCH_UP = "catch-up", "catch-up"
+        MANUAL = "manual", "by hand"
+
+    class State(models.TextChoices):
+        PLANNED = "planned", "planned"
+        QUEUED = "queued", "queued"
+        CLAIMED = "claimed", "claimed"
+        STARTED = "started", "started"
+        SKIPPED = "skipped", "skipped"
+        REFUSED = "refused", "refused"
+        UNREACHABLE = "unreachable", "unreachable"
+        UNKNOWN = "unknown", "unknown"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    schedule = models.ForeignKey(
+        Schedule, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="runs"
+    )
+    schedule_name = models.CharField("schedule id", max_length=200)
+    qlik_task_id = models.CharField("Qlik task id", max_length=36)
+    due_at = models.DateTimeField("due")
+    reason = models.CharField(max_length=9, choices=Reason)
+    state = models.CharField(max_length=11, choices=State, default=State.PLANNED)
+    planned_at = models.DateTimeField()
+    queued_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    called_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    qrs_session = models.UUIDField("QRS session", null=True)
+    message = models.TextField(default="", blank=True)
+    worker = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        ordering = ["-due_at", "-planned_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["schedule", "due_at", "reason"], name="run_once_per_occurrence"),
+        ]
+        indexes = [
+            # The history, newest first
+            models.Index(fields=["-due_at", "-planned_at"], name="run_history"),
+            # Beat looks for rows to publish, the sweeper for rows that got stuck; both sets are small
+            models.Index(
+                fields=["state", "due_at"],
+                condition=models.Q(state__in=["planned", "queued", "claimed"]),
+                name="run_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.schedule_name} due {self.due_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """From the due instant to the call of QRS; None when QRS was not called."""
+        return None if self.called_at is None else self.called_at - self.due_at
+
+    @staticmethod
+    def occurrence_id(*, schedule_pk: int, due: int) -> uuid.UUID:
+        """Return the key of the run for the occurrence at `due` (epoch seconds): two planners make the same one."""
+        return uuid.uuid5(_OCCURRENCES, f"{schedule_pk}@{due}")
+
+
+_OCCURRENCES = uuid.UUID("4f1c2a52-7f0f-5d3b-9a0e-0a8f8d9e6c11")
+
+
+class ScheduleChange(models.Model):
+    """Who changed which schedule, when and how. Append-only; beat reads it to learn what to look at again."""
+
+    class Action(models.TextChoices):
+        CREATE = "create", "created"
+        EDIT = "edit", "edited"
+        START = "start", "started"
+        STOP = "stop", "stopped"
+        DELETE = "delete", "deleted"
+
+    class Source(models.TextChoices):
+        API = "api", "API"
+        ADMIN = "admin", "admin"
+        COMMAND = "command", "command line"
+        STARTUP = "startup", "start of the service"
+
+    schedule_pk = models.BigIntegerField()
+    schedule_name = models.CharField("schedule id", max_length=200)
+    action = models.CharField(max_length=6, choices=Action)
+    source = models.CharField(max_length=7, choices=Source)
+    actor = models.CharField(max_length=200, blank=True)
+    diff = models.JSONField(default=dict)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            # What happened to one schedule
+            models.Index(fields=["schedule_pk", "-id"], name="change_by_schedule"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.schedule_name} {self.get_action_display()}"
+
+
+class Lease(models.Model):
+    """The leader's right to plan, and how far it has planned: one row.
+
+    Whoever plans or edits locks this row first, so edits and planning passes follow one another, whatever the
+    database. `token` is the fence: a beat that lost the lease finds another number and writes nothing.
+    """
+
+    token = models.BigIntegerField(default=0)
+    holder = models.CharField(max_length=200, blank=True)
+    renewals = models.BigIntegerField(default=0)
+    renewed_at = models.DateTimeField(null=True)
+    planned_through = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"lease {self.token} of {self.holder or 'nobody'}"
+
+
+def from_epoch(seconds: float) -> datetime:
+    """Return the instant `seconds` after 1970 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)

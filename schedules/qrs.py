@@ -1,0 +1,34 @@
+"""The process's one client of QRS, made from the settings of the service."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.conf import settings
+
+from qlik.client import QrsClient
+from qlik.settings import QrsSettings
+
+
+def qrs_settings() -> QrsSettings:
+    """Return where QRS is and how to speak to it; raises ValueError for a setting that no client can use."""
+    connect_seconds, answer_seconds = settings.QRS_TIMEOUT
+    return QrsSettings(
+        url=settings.QRS_URL,
+        certificate_folder=settings.QRS_CERT_DIR,
+        user=settings.QRS_USER,
+        verify=settings.QRS_VERIFY != "off",
+        check_host_name=settings.QRS_VERIFY == "full",
+        connect_timeout_seconds=connect_seconds,
+        read_timeout_seconds=answer_seconds,
+        pool_size=settings.BUTLER_WORKER_CONCURRENCY,
+    )
+
+
+@cache
+def qrs_client() -> QrsClient:
+    """Return the client, made at the first call so that a forked worker gets its own; it keeps its connections.
+
+    Raises CertificateError, and tries again at the next call, while the certificate files are not usable.
+    """
+    return QrsClient(qrs_settings())

@@ -1,0 +1,205 @@
+"""The rules for schedules. Every door (API, admin, commands) comes through these functions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule
+
+from schedules import runs
+from schedules.changes import Origin, record_changes
+from schedules.lease import lock_lease
+from schedules.models import START_RUN_TASK, Run, Schedule, ScheduleChange
+from schedules.wakeup import wake_beat
+
+Action = ScheduleChange.Action
+
+#: What an edit may change
+EDITABLE = (
+    "title",
+    "cron_schedule",
+    "timezone",
+    "qlik_task_id",
+    "startup_state",
+    "tags",
+    "misfire",
+    "misfire_grace",
+)
+
+
+class UnknownScheduleError(LookupError):
+    """There is no schedule with this id."""
+
+    def __init__(self, public_id: str) -> None:
+        super().__init__(f"There is no schedule with the id {public_id!r}. GET /v4/schedules lists those there are.")
+
+
+def get_schedule(public_id: str) -> Schedule:
+    """Return the schedule with this public id; raises UnknownScheduleError."""
+    try:
+        schedule: Schedule = Schedule.objects.get(name=public_id)
+    except Schedule.DoesNotExist:
+        raise UnknownScheduleError(public_id) from None
+    return schedule
+
+
+def create_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
+    """Save a new schedule under a new id, in its startup state; raises ValidationError."""
+    schedule.name = str(uuid.uuid4())
+    schedule.enabled = schedule.starts_with_service
+    schedule.created_at = timezone.now()
+    add_schedules([schedule], origin=origin)
+    return schedule
+
+
+def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
+    """Save new schedules with the ids, states and creation times that they carry: all of them or none.
+
+    Raises ValidationError for the first one that breaks a rule.
+    """
+    with _editing() as now:
+        for schedule in schedules:
+            schedule.armed_at = now
+            schedule.task = START_RUN_TASK
+            schedule.full_clean()
+            schedule.crontab = _projection(schedule)
+            _save(schedule)
+        record_changes(schedules, action=Action.CREATE, origin=origin, at=now)
+
+
+def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
+    """Save the changed values of a schedule; raises ValidationError, UnknownScheduleError.
+
+    The next occurrence after this call is the first one that the new values decide.
+    """
+    with _editing() as now:
+        before = get_schedule(schedule.name)
+        diff = {
+            field: [_plain(getattr(before, field)), _plain(getattr(schedule, field))]
+            for field in EDITABLE
+            if getattr(before, field) != getattr(schedule, field)
+        }
+        if not diff:
+            return schedule
+        schedule.full_clean()
+        if diff.keys() & {"cron_schedule", "timezone"}:
+            schedule.crontab = _projection(schedule)
+            schedule.armed_at = now
+        _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
+        record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
+    return schedule
+
+
+def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
+    """Start the schedules with these ids, or all for None, and return them in order of creation.
+
+    Those already started stay as they are. Occurrences of the time before are not made up for. Raises
+    UnknownScheduleError, and then starts none.
+    """
+    with _editing() as now:
+        wanted = _list_schedules(public_ids)
+        stopped = [schedule for schedule in wanted if not schedule.enabled]
+        _update(stopped, enabled=True, armed_at=now)
+        record_changes(stopped, action=Action.START, origin=origin, at=now)
+    return wanted
+
+
+def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
+    """Stop the schedules with these ids, or all for None, and return them in order of creation.
+
+    Runs that wait for a worker are skipped, so nothing starts after this call but what a worker has in hand.
+    Raises UnknownScheduleError, and then stops none.
+    """
+    with _editing() as now:
+        wanted = _list_schedules(public_ids)
+        started = [schedule for schedule in wanted if schedule.enabled]
+        _update(started, enabled=False)
+        runs.skip_unclaimed([s.pk for s in started], message="The schedule was stopped before a worker took it.")
+        record_changes(started, action=Action.STOP, origin=origin, at=now)
+    return wanted
+
+
+def delete_schedules(public_ids: Iterable[str], *, origin: Origin) -> None:
+    """Delete the schedules with these ids; their runs stay in the ledger. Raises UnknownScheduleError."""
+    with _editing() as now:
+        doomed = _list_schedules(public_ids)
+        runs.skip_unclaimed([s.pk for s in doomed], message="The schedule was deleted before a worker took it.")
+        record_changes(doomed, action=Action.DELETE, origin=origin, at=now)
+        for schedule in doomed:
+            schedule.no_changes = schedule.periodictask_ptr.no_changes = True
+            schedule.delete()
+
+
+def apply_startup_states(*, origin: Origin) -> tuple[int, int]:
+    """Put every schedule into its startup state; return how many were started and how many stopped."""
+    schedules = list(Schedule.objects.all())
+    to_start = [s.name for s in schedules if s.starts_with_service and not s.enabled]
+    to_stop = [s.name for s in schedules if s.enabled and not s.starts_with_service]
+    with transaction.atomic():
+        start_schedules(to_start, origin=origin)
+        stop_schedules(to_stop, origin=origin)
+    return len(to_start), len(to_stop)
+
+
+def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
+    """Plan one run, due now, for each of these schedules, started or not; raises UnknownScheduleError."""
+    asked_by = f"Asked for by {origin.actor}, {origin.source.label}." if origin.actor else ""
+    with _editing() as now:
+        return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
+
+
+@contextmanager
+def _editing() -> Iterator[datetime]:
+    """Hold the planner's lease row while editing, so that no planning pass sees half of it; wake beat after.
+
+    The instant that it gives is read under the lock, hence later than every planning pass before it.
+    """
+    with transaction.atomic():
+        lock_lease()
+        yield timezone.now()
+        transaction.on_commit(wake_beat)
+
+
+def _list_schedules(public_ids: Iterable[str] | None) -> list[Schedule]:
+    if public_ids is None:
+        return list(Schedule.objects.all())
+    wanted = list(public_ids)
+    found = {s.name: s for s in Schedule.objects.filter(name__in=wanted)}
+    for public_id in wanted:
+        if public_id not in found:
+            raise UnknownScheduleError(public_id)
+    return sorted(found.values(), key=lambda schedule: schedule.pk)
+
+
+def _update(schedules: Sequence[Schedule], **values: object) -> None:
+    for start in range(0, len(schedules), 500):
+        part = schedules[start : start + 500]
+        Schedule.objects.filter(pk__in=[schedule.pk for schedule in part]).update(**values)
+        for schedule in part:
+            for field, value in values.items():
+                setattr(schedule, field, value)
+
+
+def _save(schedule: Schedule, *, update_fields: Sequence[str] | None = None) -> None:
+    # Our record of changes tells beat; the library's alarm is for saves that bypass it
+    schedule.no_changes = True
+    schedule.save(update_fields=update_fields)
+    schedule.no_changes = False
+
+
+def _projection(schedule: Schedule) -> CrontabSchedule:
+    """Return the crontab row for the schedule's five fields and zone, made where there is none."""
+    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+    values = dict(zip(names, schedule.expression.five_field_projection(), strict=True), timezone=schedule.timezone)
+    found = CrontabSchedule.objects.filter(**values).first()
+    # bulk_create sends no signal: the library's beat would take one for a change of every task
+    return found or CrontabSchedule.objects.bulk_create([CrontabSchedule(**values)])[0]
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | list) else str(value)

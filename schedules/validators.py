@@ -1,0 +1,75 @@
+"""Rules for one value of a schedule, the same for every door: the API, the admin, files and commands."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+
+from schedules.cron import CronExpression, CronSyntaxError
+
+#: Words that stand where an id stands in the API's paths
+RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status"})
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def validate_cron(text: str) -> None:
+    """Refuse what is no cron expression of the dialect in docs/reference/cron.md."""
+    try:
+        CronExpression.parse(text)
+    except CronSyntaxError as error:
+        raise ValidationError(str(error), code="cron") from error
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse a name that the IANA time zone database does not have; upper and lower case count."""
+    if name not in _time_zone_names():
+        raise ValidationError(
+            f"{name!r} is not a time zone of the IANA database. Use a name such as Europe/Stockholm or UTC"
+            f"{_similar_zone(name)}.",
+            code="time_zone",
+        )
+
+
+def validate_task_id(text: str) -> None:
+    """Refuse what is no GUID in its usual form; Qlik Sense shows a task's id in that form."""
+    if not _GUID.fullmatch(text):
+        raise ValidationError(
+            f"{text!r} is not a GUID. Copy the task's id from the Qlik Management Console; it looks like "
+            f"0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b.",
+            code="task_id",
+        )
+
+
+def validate_public_id(text: str) -> None:
+    """Refuse an id that could not be used in the API's paths, or that is too long for the database."""
+    if not 1 <= len(text) <= 200 or text != text.strip() or not text.isprintable():
+        raise ValidationError(
+            f"{text[:60]!r} cannot be an id. Use 1 to 200 printable characters, no space at either end.",
+            code="public_id",
+        )
+    if text in RESERVED_IDS:
+        raise ValidationError(
+            f"{text!r} cannot be an id, it has a meaning of its own in the API's paths. Choose another one.",
+            code="public_id",
+        )
+
+
+def validate_tags(tags: object) -> None:
+    """Refuse tags that are not a list of texts."""
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValidationError(f'{tags!r} is not a list of texts. Use one such as ["Sales", "Finance"].', code="tags")
+
+
+def _similar_zone(name: str) -> str:
+    by_folded = {zone.casefold(): zone for zone in _time_zone_names()}
+    wanted = name.strip().casefold().replace(" ", "_")
+    return f"; did you mean {by_folded[wanted]}?" if wanted in by_folded else ""
+
+
+@cache
+def _time_zone_names() -> frozenset[str]:
+    return frozenset(available_timezones())

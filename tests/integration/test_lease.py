@@ -1,0 +1,117 @@
+"""Who leads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from schedules import lease as lease_module
+from schedules.lease import LEASE_SECONDS, LeaseLostError, PlannerLease, is_gone, name_this_process
+from schedules.models import Lease, from_epoch
+
+pytestmark = pytest.mark.django_db
+
+
+class Clock:
+    """A monotonic clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(lease_module, "time", clock)
+    return clock
+
+
+def test_the_first_beat_leads_and_the_second_stands_by(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+
+    assert first.keep()
+    assert not second.keep()
+    assert Lease.objects.get().holder == "a/1"
+
+
+def test_a_leader_that_renews_keeps_the_lease(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+    first.keep()
+
+    for _ in range(20):
+        clock.now += 1
+        assert first.keep()
+        assert not second.keep()
+
+
+def test_a_silent_leader_is_replaced_and_can_write_no_more(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+    first.keep()
+    second.keep()
+
+    clock.now += LEASE_SECONDS - 0.1
+    assert not second.keep()
+    clock.now += 0.1
+    assert second.keep()
+
+    with pytest.raises(LeaseLostError):
+        first.advance(planned_through=from_epoch(0))
+    assert not first.keep()
+    assert Lease.objects.get().planned_through is None
+
+
+def test_two_that_wait_do_not_both_take_it(clock):
+    leader, second, third = (PlannerLease(holder=f"{name}/1") for name in "abc")
+    leader.keep()
+    second.keep()
+    third.keep()
+
+    clock.now += LEASE_SECONDS
+
+    assert second.keep()
+    assert not third.keep()
+
+
+def test_a_released_lease_is_free_at_once(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+    first.keep()
+
+    first.release()
+
+    assert second.keep()
+
+
+def test_a_release_does_not_take_the_lease_from_the_next(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+    first.keep()
+    second.keep()
+    clock.now += LEASE_SECONDS
+    second.keep()
+
+    first.release()
+
+    assert Lease.objects.get().holder == "b/1"
+
+
+def test_the_lease_of_a_process_that_is_gone_is_free_at_once(clock):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = name_this_process().rpartition("/")[0] + f"/{process.pid}"
+    PlannerLease(holder=dead).keep()
+
+    assert PlannerLease(holder="b/1").keep()
+
+
+def test_only_processes_of_this_system_are_known_to_be_gone():
+    here = name_this_process().rpartition("/")[0]
+
+    assert not is_gone(f"{here}/1")
+    assert not is_gone("elsewhere/boot/999999999")
+    assert not is_gone("")
+    assert not is_gone(f"{here}/{os.getppid()}")

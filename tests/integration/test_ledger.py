@@ -1,0 +1,189 @@
+"""The steps of a run in the ledger."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from schedules import runs
+from schedules.models import Run, Schedule
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def make_run(make_schedule):
+    """Return a function that writes a run of one schedule."""
+    schedules: list[Schedule] = []
+
+    def make(**values: object) -> Run:
+        if not schedules:
+            schedules.append(make_schedule())
+        (schedule,) = schedules
+        given = {"due_at": NOW, "planned_at": NOW, "reason": Run.Reason.SCHEDULED} | values
+        return Run.objects.create(
+            schedule=schedule, schedule_name=schedule.name, qlik_task_id=schedule.qlik_task_id, **given
+        )
+
+    return make
+
+
+def outcome(state: Run.State = Run.State.STARTED, **values: object) -> runs.Outcome:
+    return runs.Outcome(state, NOW, NOW + timedelta(milliseconds=20), **values)
+
+
+@pytest.mark.django_db
+class TestClaim:
+    @pytest.mark.parametrize("state", [Run.State.PLANNED, Run.State.QUEUED])
+    def test_a_waiting_run_is_claimed_once(self, make_run, state):
+        run = make_run(state=state)
+
+        claimed = runs.claim_run(run.pk, worker="a", now=NOW)
+
+        assert claimed is not None
+        assert (claimed.state, claimed.worker, claimed.claimed_at, claimed.attempts) == ("claimed", "a", NOW, 1)
+        assert runs.claim_run(run.pk, worker="b", now=NOW) is None
+        assert Run.objects.get().worker == "a"
+
+    @pytest.mark.parametrize("state", set(Run.State) - {Run.State.PLANNED, Run.State.QUEUED})
+    def test_no_other_state_can_be_claimed(self, make_run, state):
+        run = make_run(state=state)
+
+        assert runs.claim_run(run.pk, worker="a", now=NOW) is None
+        assert Run.objects.get().state == state
+
+    def test_a_message_without_a_row_is_passed_over(self, db):
+        assert runs.claim_run(Run.occurrence_id(schedule_pk=1, due=0), worker="a", now=NOW) is None
+
+    def test_a_run_that_a_later_one_replaces_is_dropped_after_its_grace(self, make_run):
+        old = make_run()
+        make_run(due_at=NOW + timedelta(seconds=70))
+
+        assert runs.claim_run(old.pk, worker="a", now=NOW + timedelta(seconds=75)) is None
+
+        old.refresh_from_db()
+        assert (old.state, "a later run replaces it" in old.message) == ("skipped", True)
+
+    def test_the_latest_run_is_started_however_late(self, make_run):
+        old = make_run()
+        make_run(due_at=NOW + timedelta(seconds=70), state=Run.State.SKIPPED)
+
+        assert runs.claim_run(old.pk, worker="a", now=NOW + timedelta(hours=3)) is not None
+
+    @pytest.mark.parametrize(("misfire", "claimed"), [("all", True), ("skip", False)])
+    def test_the_misfire_policy_decides_about_a_long_wait(self, make_run, misfire, claimed):
+        run = make_run()
+        Schedule.objects.update(misfire=misfire)
+
+        assert (runs.claim_run(run.pk, worker="a", now=NOW + timedelta(seconds=61)) is not None) is claimed
+
+    @pytest.mark.parametrize("reason", [Run.Reason.MANUAL, Run.Reason.CATCH_UP])
+    def test_what_was_asked_for_late_is_not_dropped_for_being_late(self, make_run, reason):
+        run = make_run(reason=reason)
+        make_run(due_at=NOW + timedelta(seconds=70))
+
+        assert runs.claim_run(run.pk, worker="a", now=NOW + timedelta(seconds=75)) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_workers_one_claims_the_run(make_run):
+    run = make_run()
+    ready = threading.Barrier(8)
+    won: list[str] = []
+
+    def work(name: str) -> None:
+        ready.wait()
+        if runs.claim_run(run.pk, worker=name, now=NOW) is not None:
+            won.append(name)
+        connection.close()
+
+    workers = [threading.Thread(target=work, args=(f"worker-{n}",)) for n in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert won == [Run.objects.get().worker]
+
+
+@pytest.mark.django_db
+class TestOutcome:
+    def test_it_is_written_once(self, make_run):
+        run = make_run(state=Run.State.CLAIMED)
+
+        assert runs.record_outcome(run, outcome())
+        assert not runs.record_outcome(run, outcome(Run.State.UNKNOWN))
+
+        run.refresh_from_db()
+        assert run.state == Run.State.STARTED
+        assert run.lateness == timedelta(0)
+
+    def test_it_keeps_who_asked_for_the_run(self, make_run):
+        run = make_run(state=Run.State.CLAIMED, message="Asked for by anna, admin.")
+
+        runs.record_outcome(run, outcome())
+
+        run.refresh_from_db()
+        assert run.message == "Asked for by anna, admin."
+
+    def test_a_run_that_never_called_has_no_lateness(self, make_run):
+        assert make_run().lateness is None
+
+
+@pytest.mark.django_db
+class TestSweeping:
+    def test_a_message_that_nobody_took_is_published_again(self, make_run):
+        lost = make_run(state=Run.State.QUEUED, queued_at=NOW - runs.QUEUE_LIMIT - timedelta(seconds=1))
+        fresh = make_run(state=Run.State.QUEUED, queued_at=NOW - runs.QUEUE_LIMIT, due_at=NOW - timedelta(seconds=1))
+
+        assert runs.requeue_lost_messages(now=NOW) == 1
+
+        assert runs.list_unpublished(limit=10) == [lost.pk]
+        assert Run.objects.get(pk=fresh.pk).state == Run.State.QUEUED
+
+    def test_a_claim_whose_worker_is_silent_ends_as_unknown(self, make_run):
+        lost = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
+        busy = make_run(
+            state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=1), due_at=NOW - timedelta(seconds=1)
+        )
+
+        assert runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2)) == 1
+
+        lost.refresh_from_db()
+        assert (lost.state, "Qlik Management Console" in lost.message) == ("unknown", True)
+        assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
+
+    def test_a_worker_that_wakes_up_too_late_does_not_change_the_end(self, make_run):
+        run = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
+        runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
+
+        assert not runs.record_outcome(run, outcome())
+        assert Run.objects.get().state == Run.State.UNKNOWN
+
+
+@pytest.mark.django_db
+class TestPlanning:
+    def test_an_occurrence_is_inserted_once(self, make_run):
+        run = make_run()
+        run.message = "another planner's"
+
+        runs.plan_runs([run])
+
+        assert Run.objects.get().message == ""
+
+    def test_a_claimed_run_is_not_put_back_in_the_queue(self, make_run):
+        waiting, claimed = make_run(), make_run(state=Run.State.CLAIMED, due_at=NOW - timedelta(seconds=1))
+
+        runs.mark_queued([waiting.pk, claimed.pk], now=NOW)
+
+        assert Run.objects.get(pk=waiting.pk).queued_at == NOW
+        assert Run.objects.get(pk=claimed.pk).state == Run.State.CLAIMED
+
+    def test_the_longest_due_is_published_first(self, make_run):
+        later, earlier = make_run(), make_run(due_at=NOW - timedelta(seconds=1))
+
+        assert runs.list_unpublished(limit=10) == [earlier.pk, later.pk]
+        assert runs.list_unpublished(limit=1) == [earlier.pk]

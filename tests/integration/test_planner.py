@@ -1,0 +1,252 @@
+"""Which rows the planner writes, and from where it goes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import PeriodicTask
+
+from schedules import runs, services
+from schedules.lease import LeaseLostError, PlannerLease
+from schedules.models import Lease, Run, Schedule
+from schedules.planner import Planner
+from tests.conftest import ORIGIN
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def at_noon(make_schedule):
+    """Return a function that makes a schedule which was armed just before noon."""
+
+    def make(**values: object) -> Schedule:
+        schedule = make_schedule(**values)
+        Schedule.objects.update(armed_at=datetime.fromtimestamp(NOON - 1, UTC))
+        return schedule
+
+    return make
+
+
+def lead(name: str = "first") -> PlannerLease:
+    lease = PlannerLease(holder=name)
+    Lease.objects.update_or_create(pk=1, defaults={"holder": ""})
+    assert lease.keep()
+    return lease
+
+
+def loaded(lease: PlannerLease | None = None, *, now: float = NOON - 0.5) -> Planner:
+    planner = Planner(lease or lead())
+    planner.load(now=now)
+    return planner
+
+
+def due_instants(**filters: object) -> list[int]:
+    rows = Run.objects.filter(**filters).order_by("due_at").values_list("due_at", flat=True)
+    return [round(due.timestamp() - NOON) for due in rows]
+
+
+def test_what_is_due_becomes_a_row_each(at_noon):
+    first, second = at_noon(), at_noon(cron_schedule="0 0 12 * * *", timezone="UTC")
+    at_noon(cron_schedule="1 0 12 * * *", timezone="UTC")
+    at_noon(startup_state="stopped")
+    planner = loaded()
+
+    assert planner.plan_due(now=NOON - 0.1) == []
+    planned = planner.plan_due(now=NOON)
+
+    rows = Run.objects.filter(pk__in=planned)
+    assert {row.schedule_name for row in rows} == {first.name, second.name}
+    assert {(row.due_at.timestamp(), row.state, row.reason) for row in rows} == {(NOON, "planned", "scheduled")}
+    assert planner.seconds_until_due(now=NOON) == 1
+
+
+def test_an_occurrence_is_planned_once(at_noon):
+    at_noon()
+    planner = loaded()
+
+    assert len(planner.plan_due(now=NOON)) == 1
+    assert planner.plan_due(now=NOON + 0.5) == []
+    assert len(planner.plan_due(now=NOON + 60)) == 1
+
+
+def test_a_pass_that_comes_late_takes_every_occurrence(at_noon):
+    at_noon(cron_schedule="*/5 * * * * *")
+    planner = loaded()
+
+    planner.plan_due(now=NOON + 22)
+
+    assert due_instants(state="planned") == [0, 5, 10, 15, 20]
+
+
+def test_the_next_leader_goes_on_where_the_last_one_ended(at_noon):
+    at_noon(cron_schedule="*/5 * * * * *")
+    loaded().plan_due(now=NOON + 5)
+
+    loaded(lead("second"), now=NOON + 16).plan_due(now=NOON + 16)
+
+    assert due_instants() == [0, 5, 10, 15]
+
+
+def test_time_down_beyond_the_grace_is_made_up_for_once(at_noon):
+    at_noon(cron_schedule="0 * * * *")
+    loaded().plan_due(now=NOON)
+
+    planned = loaded(lead("second"), now=NOON + 4.5 * 3600).plan_due(now=NOON + 4.5 * 3600)
+
+    (catch_up,) = Run.objects.filter(pk__in=planned)
+    assert (catch_up.reason, catch_up.due_at.timestamp()) == ("catch-up", NOON + 4 * 3600)
+    assert due_instants(state="skipped") == [3600, 7200, 10800]
+
+
+def test_time_before_a_start_is_not_made_up_for(at_noon):
+    schedule = at_noon(cron_schedule="*/5 * * * * *")
+    loaded().plan_due(now=NOON)
+    services.stop_schedules([schedule.name], origin=ORIGIN)
+    services.start_schedules([schedule.name], origin=ORIGIN)
+    Schedule.objects.update(armed_at=datetime.fromtimestamp(NOON + 17, UTC))
+
+    loaded(lead("second"), now=NOON + 20).plan_due(now=NOON + 20)
+
+    assert due_instants() == [0, 20]
+
+
+def test_a_stop_counts_in_the_very_pass_that_it_came_before(at_noon):
+    schedule = at_noon()
+    other = at_noon()
+    planner = loaded()
+    services.stop_schedules([schedule.name], origin=ORIGIN)
+
+    planned = planner.plan_due(now=NOON)
+
+    assert [run.schedule_name for run in Run.objects.filter(pk__in=planned)] == [other.name]
+
+
+def test_a_new_schedule_is_seen_with_the_next_changes(at_noon):
+    planner = loaded()
+    assert planner.seconds_until_due(now=NOON - 0.4) is None
+    at_noon()
+
+    planner.take_changes(now=NOON - 0.4)
+
+    assert planner.seconds_until_due(now=NOON - 0.4) == pytest.approx(0.4)
+
+
+def test_a_deleted_schedule_is_forgotten(at_noon):
+    schedule = at_noon()
+    planner = loaded()
+    services.delete_schedules([schedule.name], origin=ORIGIN)
+
+    assert planner.plan_due(now=NOON) == []
+    assert planner.seconds_until_due(now=NOON) is None
+
+
+def test_an_edit_moves_the_next_occurrence(at_noon):
+    schedule = at_noon()
+    planner = loaded()
+    schedule.cron_schedule = "30 * * * * *"
+    services.edit_schedule(schedule, origin=ORIGIN)
+    Schedule.objects.update(armed_at=datetime.fromtimestamp(NOON - 0.1, UTC))
+
+    assert planner.plan_due(now=NOON) == []
+    assert len(planner.plan_due(now=NOON + 30)) == 1
+
+
+@pytest.mark.parametrize("action", ["disable", "delete", "edit"])
+def test_a_save_that_bypasses_the_services_is_seen_too(at_noon, action):
+    schedule = at_noon()
+    other = at_noon()
+    planner = loaded()
+    if action == "disable":
+        task = PeriodicTask.objects.get(name=schedule.name)
+        task.enabled = False
+        task.save()
+    elif action == "delete":
+        PeriodicTask.objects.get(name=schedule.name).delete()
+    else:
+        schedule.refresh_from_db()
+        schedule.cron_schedule = "30 * * * * *"
+        schedule.save()
+
+    planner.take_changes(now=NOON - 0.2)
+
+    planned = planner.plan_due(now=NOON)
+    assert [run.schedule_name for run in Run.objects.filter(pk__in=planned)] == [other.name]
+
+
+def test_a_row_broken_by_hand_is_set_aside_alone(at_noon, caplog):
+    broken, sound = at_noon(), at_noon()
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Europe/Atlantis")
+
+    planned = loaded().plan_due(now=NOON)
+
+    assert [run.schedule_name for run in Run.objects.filter(pk__in=planned)] == [sound.name]
+    assert f"schedule {broken.name} is set aside" in caplog.text
+
+
+def test_a_leader_that_lost_its_lease_writes_nothing(at_noon):
+    at_noon()
+    planner = loaded()
+    lead("second")
+
+    with pytest.raises(LeaseLostError):
+        planner.plan_due(now=NOON)
+
+    assert not Run.objects.exists()
+
+
+def test_a_pass_that_the_database_refuses_is_repeated_whole(at_noon, monkeypatch):
+    at_noon()
+    planner = loaded()
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "plan_runs", lambda rows: (_ for _ in ()).throw(DatabaseError("disk full")))
+        with pytest.raises(DatabaseError):
+            planner.plan_due(now=NOON)
+
+    assert Lease.objects.get().planned_through is None
+    assert len(planner.plan_due(now=NOON + 0.2)) == 1
+
+
+def test_a_clock_that_steps_back_plans_from_the_new_time_and_doubles_nothing(at_noon):
+    at_noon()
+    planner = loaded()
+    planner.plan_due(now=NOON)
+    planner.plan_due(now=NOON + 60)
+
+    back = NOON - 3600
+    planner.plan_due(now=back)
+    assert planner.seconds_until_due(now=back) == 3600
+    planner.plan_due(now=NOON)
+
+    assert due_instants().count(0) == 1
+
+
+def test_a_pass_costs_the_same_queries_for_one_and_for_many(at_noon):
+    def queries_of_a_pass(now: float) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            planner.plan_due(now=now)
+        return len(queries)
+
+    at_noon()
+    planner = loaded()
+    of_one = queries_of_a_pass(NOON)
+    for _ in range(30):
+        at_noon()
+    planner.take_changes(now=NOON + 1)
+
+    # Savepoint and release, the lease, the changes, the rows
+    assert of_one == queries_of_a_pass(NOON + 60) == 5
+
+
+def test_a_long_absence_keeps_to_the_grace_of_each_schedule(at_noon):
+    schedule = at_noon(cron_schedule="*/10 * * * * *", misfire="skip", misfire_grace=timedelta(seconds=25))
+    loaded().plan_due(now=NOON)
+
+    loaded(lead("second"), now=NOON + 65).plan_due(now=NOON + 65)
+
+    assert due_instants(state="planned", schedule=schedule) == [0, 40, 50, 60]
+    assert due_instants(state="skipped", schedule=schedule) == [10, 20, 30]

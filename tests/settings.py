@@ -1,0 +1,36 @@
+"""The service's settings for the tests: nothing from .env or the environment but where the database is."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_DATA_DIR = tempfile.mkdtemp(prefix="butler-tests-")
+atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
+
+os.environ |= {
+    "BUTLER_DATA_DIR": _DATA_DIR,
+    "BUTLER_DIALECT": "4",
+    "BUTLER_HOST": "127.0.0.1",
+    "BUTLER_PORT": "8080",
+    "BUTLER_START_STATE": "last",
+    "BUTLER_WORKER_CONCURRENCY": "4",
+    # Nothing listens there: a test that needs Redis or QRS takes its fixture
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "QRS_URL": "https://127.0.0.1:1",
+    "QRS_CERT_DIR": f"{_DATA_DIR}/certificates",
+    "QRS_TIMEOUT": "2,5",
+    "QRS_USER": "Internal\\sa_repository",
+    "QRS_VERIFY": "full",
+    "SECRET_KEY": "only-for-tests",
+    "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
+}
+
+from butler.settings import *  # noqa: E402, F403
+
+if "sqlite3" in DATABASES["default"]["ENGINE"]:  # noqa: F405
+    # A file: threads and processes share it as they do in service
+    DATABASES["default"]["TEST"] = {"NAME": f"{_DATA_DIR}/test.sqlite3"}  # noqa: F405
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
