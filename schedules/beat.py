@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import ceil
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.utils import timezone
@@ -23,7 +24,7 @@ from redis import RedisError
 
 from schedules import runs
 from schedules.lease import LeaseLostError, PlannerLease
-from schedules.models import START_RUN_TASK
+from schedules.models import START_RUNS_TASK
 from schedules.planner import Planner
 from schedules.wakeup import WakeUpCall
 
@@ -31,8 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: The longest wait between two looks at the database
 POLL_SECONDS = 1.0
-#: Messages in one batch on their way to Redis
+#: Runs on their way to Redis at once
 BATCH_SIZE = 5000
+#: The most runs in one message; what is due together is spread over the threads of a worker first
+MESSAGE_SIZE = 25
 
 
 class QlikScheduler(DatabaseScheduler):
@@ -108,8 +111,8 @@ class QlikScheduler(DatabaseScheduler):
         """Put a message for each run on Redis and note it in the ledger; without Redis they stay planned."""
         try:
             with self.producer.batch(max_size=BATCH_SIZE):
-                for run_id in run_ids:
-                    self._publish_one(str(run_id))
+                for part in _spread(run_ids, over=self.app.conf.worker_concurrency):
+                    self._publish_one([str(run_id) for run_id in part])
         except (KombuError, RedisError, OSError) as error:
             logger.error("Redis does not answer, %d runs wait for it: %s", len(run_ids), error)
             self._has_unpublished = True
@@ -117,15 +120,16 @@ class QlikScheduler(DatabaseScheduler):
         runs.mark_queued(run_ids, now=timezone.now())
         self._has_unpublished = len(run_ids) == BATCH_SIZE
 
-    def _publish_one(self, run_id: str) -> None:
-        # What Task.apply_async would send, without the tenth of a millisecond that it takes to compose it
+    def _publish_one(self, run_ids: list[str]) -> None:
+        # What Task.apply_async would send, without the time that it takes to compose it
+        message_id = str(uuid4())
         self.producer.publish(
-            _body(run_id),
+            json.dumps([[run_ids], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),
             routing_key=self.app.conf.task_default_queue,
-            headers={"lang": "py", "task": START_RUN_TASK, "id": run_id, "root_id": run_id},
+            headers={"lang": "py", "task": START_RUNS_TASK, "id": message_id, "root_id": message_id},
             content_type="application/json",
             content_encoding="utf-8",
-            correlation_id=run_id,
+            correlation_id=message_id,
         )
 
     def _run_library(self) -> None:
@@ -140,5 +144,8 @@ class QlikScheduler(DatabaseScheduler):
             connection.close()
 
 
-def _body(run_id: str) -> str:
-    return json.dumps([[run_id], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+def _spread(run_ids: Sequence[UUID], *, over: int) -> Iterator[Sequence[UUID]]:
+    """Yield the runs in parts: one for each of `over` threads, or more where they would be too large."""
+    size = min(MESSAGE_SIZE, ceil(len(run_ids) / over)) or 1
+    for start in range(0, len(run_ids), size):
+        yield run_ids[start : start + size]

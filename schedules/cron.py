@@ -189,10 +189,12 @@ class CronExpression:
                 yield from ((first_weekday, length) for first_weekday in range(7))
 
     def _days_in(self, first_weekday: int, length: int) -> Bits:
-        days = self.days.in_month(first_weekday, length)
-        weekdays = self.weekdays.in_month(first_weekday, length)
-        either = self.days.is_restricted and self.weekdays.is_restricted
-        return days | weekdays if either else days & weekdays
+        """Return the days that fire in a month of `length` days that starts on `first_weekday`."""
+        if not self.weekdays.is_restricted:
+            return self.days.in_month(first_weekday, length)
+        if not self.days.is_restricted:
+            return self.weekdays.in_month(first_weekday, length)
+        return self.days.in_month(first_weekday, length) | self.weekdays.in_month(first_weekday, length)
 
     def _next_match(self, wall: int) -> int:
         """Return the first wall time from `wall` on that matches, `_NEVER` if the year 9999 has none."""
@@ -206,18 +208,20 @@ class CronExpression:
         return _NEVER if day is None else day * DAY + self._first_time
 
     def _next_day(self, day: int) -> int | None:
-        """Return the first day from `day` on that matches, both counted from 1970-01-01."""
+        """Return the first day from `day` on that fires, both counted from 1970-01-01."""
         if day > _LAST_DAY:
             return None
-        start = date.fromordinal(max(day, _FIRST_DAY) + _EPOCH_DAY)
+        day = max(day, _FIRST_DAY)
+        start = date.fromordinal(day + _EPOCH_DAY)
         year, month = start.year, start.month
-        days = self._days_of(year, month) >> start.day << start.day
-        while not days:
+        if left := self._days_of(year, month) >> start.day:
+            return day + lowest(left)
+        while True:
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
             if year > date.max.year:
                 return None
-            days = self._days_of(year, month)
-        return date(year, month, lowest(days)).toordinal() - _EPOCH_DAY
+            if days := self._days_of(year, month):
+                return date(year, month, lowest(days)).toordinal() - _EPOCH_DAY
 
     def _days_of(self, year: int, month: int) -> Bits:
         return self._days_in(*_month_shape(year, month)) if self.months >> month & 1 else 0

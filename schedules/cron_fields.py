@@ -242,15 +242,14 @@ class DaysOfMonth:
     def in_month(self, first_weekday: int, length: int) -> Bits:
         """Return the days that match in a month of `length` days that starts on `first_weekday`."""
         bits = self.values & ((2 << length) - 2)
-        if self.is_plain:
-            return bits
         for distance in self.before_last:
             if distance < length:
                 bits |= 1 << length - distance
-        ends = (length,) if self.last_weekday else ()
-        for day in (*self.nearest_weekday, *ends):
+        for day in self.nearest_weekday:
             if day <= length:
                 bits |= 1 << _nearest_weekday(day, first_weekday, length)
+        if self.last_weekday:
+            bits |= 1 << _nearest_weekday(length, first_weekday, length)
         return bits
 
 

@@ -22,8 +22,8 @@ from schedules.validators import (
     validate_time_zone,
 )
 
-#: Name of the Celery task that starts a run. Beat publishes it with the run's id.
-START_RUN_TASK = "schedules.start_run"
+#: Name of the Celery task that starts runs. Beat publishes it with the runs' ids.
+START_RUNS_TASK = "schedules.start_runs"
 
 
 class Schedule(PeriodicTask):

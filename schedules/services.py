@@ -14,7 +14,7 @@ from django_celery_beat.models import CrontabSchedule
 from schedules import runs
 from schedules.changes import Origin, record_changes
 from schedules.lease import lock_lease
-from schedules.models import START_RUN_TASK, Run, Schedule, ScheduleChange
+from schedules.models import START_RUNS_TASK, Run, Schedule, ScheduleChange
 from schedules.wakeup import wake_beat
 
 Action = ScheduleChange.Action
@@ -41,11 +41,7 @@ class UnknownScheduleError(LookupError):
 
 def get_schedule(public_id: str) -> Schedule:
     """Return the schedule with this public id; raises UnknownScheduleError."""
-    try:
-        schedule: Schedule = Schedule.objects.get(name=public_id)
-    except Schedule.DoesNotExist:
-        raise UnknownScheduleError(public_id) from None
-    return schedule
+    return _list_schedules([public_id])[0]
 
 
 def create_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
@@ -65,7 +61,7 @@ def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
     with _editing() as now:
         for schedule in schedules:
             schedule.armed_at = now
-            schedule.task = START_RUN_TASK
+            schedule.task = START_RUNS_TASK
             schedule.full_clean()
             schedule.crontab = _projection(schedule)
             _save(schedule)
@@ -77,22 +73,15 @@ def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
 
     The next occurrence after this call is the first one that the new values decide.
     """
-    with _editing() as now:
-        before = get_schedule(schedule.name)
-        diff = {
-            field: [_plain(getattr(before, field)), _plain(getattr(schedule, field))]
-            for field in EDITABLE
-            if getattr(before, field) != getattr(schedule, field)
-        }
-        if not diff:
-            return schedule
-        schedule.full_clean()
-        if diff.keys() & {"cron_schedule", "timezone"}:
-            schedule.crontab = _projection(schedule)
-            schedule.armed_at = now
-        _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
-        record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
+    edit_schedules([schedule], origin=origin)
     return schedule
+
+
+def edit_schedules(schedules: Iterable[Schedule], *, origin: Origin) -> None:
+    """Save the changed values of schedules as edit_schedule does: of all of them or of none."""
+    with _editing() as now:
+        for schedule in schedules:
+            _edit(schedule, origin=origin, now=now)
 
 
 def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
@@ -153,6 +142,23 @@ def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
         return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
 
 
+def _edit(schedule: Schedule, *, origin: Origin, now: datetime) -> None:
+    before = get_schedule(schedule.name)
+    diff = {
+        field: [_plain(getattr(before, field)), _plain(getattr(schedule, field))]
+        for field in EDITABLE
+        if getattr(before, field) != getattr(schedule, field)
+    }
+    if not diff:
+        return
+    schedule.full_clean()
+    if diff.keys() & {"cron_schedule", "timezone"}:
+        schedule.crontab = _projection(schedule)
+        schedule.armed_at = now
+    _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
+    record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
+
+
 @contextmanager
 def _editing() -> Iterator[datetime]:
     """Hold the planner's lease row while editing, so that no planning pass sees half of it; wake beat after.
@@ -169,7 +175,9 @@ def _list_schedules(public_ids: Iterable[str] | None) -> list[Schedule]:
     if public_ids is None:
         return list(Schedule.objects.all())
     wanted = list(public_ids)
-    found = {s.name: s for s in Schedule.objects.filter(name__in=wanted)}
+    # PostgreSQL refuses to look for a text with a NUL in it
+    possible = [public_id for public_id in wanted if "\0" not in public_id]
+    found = {s.name: s for s in Schedule.objects.filter(name__in=possible)}
     for public_id in wanted:
         if public_id not in found:
             raise UnknownScheduleError(public_id)

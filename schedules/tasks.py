@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,22 +15,26 @@ from django.utils import timezone
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
 from schedules import runs
 from schedules.lease import name_this_process
-from schedules.models import START_RUN_TASK, Run
+from schedules.models import START_RUNS_TASK, Run
 from schedules.qrs import qrs_client
 
 logger = logging.getLogger(__name__)
 
+#: A worker that QRS keeps waiting longer than this over a message hands the rest of its runs back
+PATIENCE_SECONDS = 1.0
 
-@shared_task(name=START_RUN_TASK)
-def start_run(run_id: str) -> None:
-    """Start the Qlik task of one run: claim it, call QRS, record what came of it."""
-    run = runs.claim_run(UUID(run_id), worker=name_this_process(), now=timezone.now())
-    if run is None:
-        return
-    outcome = _call_qrs(run)
-    if not runs.record_outcome(run, outcome):
-        logger.error("run %s was closed while QRS was called; this came of it: %s", run_id, outcome)
-    _log(run, outcome)
+
+@shared_task(name=START_RUNS_TASK)
+def start_runs(run_ids: list[str]) -> None:
+    """Start the Qlik tasks of some runs: claim them, call QRS for each, record what came of it."""
+    waiting = deque(runs.claim_runs([UUID(i) for i in run_ids], worker=name_this_process(), now=timezone.now()))
+    until = time.monotonic() + PATIENCE_SECONDS
+    outcomes: list[runs.Outcome] = []
+    while waiting and (not outcomes or time.monotonic() < until):
+        outcomes.append(_start(waiting.popleft()))
+    if lost := runs.record_outcomes(outcomes):
+        logger.error("%d of these runs were closed while QRS was called: %s", lost, outcomes)
+    runs.release_claims(waiting)
 
 
 @shared_task(name="schedules.sweep_runs")
@@ -43,14 +49,20 @@ def sweep_runs() -> None:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
 
 
-def _call_qrs(run: Run) -> runs.Outcome:
+def _start(run: Run) -> runs.Outcome:
     called_at = timezone.now()
-    state, session, message = Run.State.STARTED, None, ""
+    state, session, message = Run.State.STARTED, None, run.message
     try:
         session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))
     except QrsError as error:
         state, message = _final_state(error), str(error)
-    return runs.Outcome(state, called_at, timezone.now(), session, message)
+    except Exception as error:
+        # Whatever it was, the other runs of the message have to go on
+        logger.exception("the call for run %s failed in a way that is not known", run.pk)
+        state, message = Run.State.UNKNOWN, repr(error)
+    outcome = runs.Outcome(run.pk, state, called_at, timezone.now(), session, message)
+    _log(run, outcome)
+    return outcome
 
 
 def _final_state(error: QrsError) -> Run.State:

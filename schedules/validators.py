@@ -28,8 +28,8 @@ def validate_time_zone(name: str) -> None:
     """Refuse a name that the IANA time zone database does not have; upper and lower case count."""
     if name not in _time_zone_names():
         raise ValidationError(
-            f"{name!r} is not a time zone of the IANA database. Use a name such as Europe/Stockholm or UTC"
-            f"{_similar_zone(name)}.",
+            f"{name!r} is not a time zone of the IANA database. Use a name such as Europe/Stockholm or UTC."
+            f"{_similar_zone(name)}",
             code="time_zone",
         )
 
@@ -51,9 +51,10 @@ def validate_public_id(text: str) -> None:
             f"{text[:60]!r} cannot be an id. Use 1 to 200 printable characters, no space at either end.",
             code="public_id",
         )
-    if text in RESERVED_IDS:
+    # With a slash in it, an id could end as the paths do that start and stop the id before the slash
+    if text.rpartition("/")[2] in RESERVED_IDS:
         raise ValidationError(
-            f"{text!r} cannot be an id, it has a meaning of its own in the API's paths. Choose another one.",
+            f"{text!r} cannot be an id, its end has a meaning of its own in the API's paths. Choose another one.",
             code="public_id",
         )
 
@@ -67,7 +68,7 @@ def validate_tags(tags: object) -> None:
 def _similar_zone(name: str) -> str:
     by_folded = {zone.casefold(): zone for zone in _time_zone_names()}
     wanted = name.strip().casefold().replace(" ", "_")
-    return f"; did you mean {by_folded[wanted]}?" if wanted in by_folded else ""
+    return f" Did you mean {by_folded[wanted]}?" if wanted in by_folded else ""
 
 
 @cache

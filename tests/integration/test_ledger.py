@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,8 +32,13 @@ def make_run(make_schedule):
     return make
 
 
-def outcome(state: Run.State = Run.State.STARTED, **values: object) -> runs.Outcome:
-    return runs.Outcome(state, NOW, NOW + timedelta(milliseconds=20), **values)
+def claim(run_id: uuid.UUID, *, worker: str, now: datetime) -> list[Run]:
+    return runs.claim_runs([run_id], worker=worker, now=now)
+
+
+def record(run: Run, state: Run.State = Run.State.STARTED, **values: object) -> int:
+    outcome = runs.Outcome(run.pk, state, NOW, NOW + timedelta(milliseconds=20), **values)
+    return runs.record_outcomes([outcome])
 
 
 @pytest.mark.django_db
@@ -41,28 +47,28 @@ class TestClaim:
     def test_a_waiting_run_is_claimed_once(self, make_run, state):
         run = make_run(state=state)
 
-        claimed = runs.claim_run(run.pk, worker="a", now=NOW)
+        (claimed,) = claim(run.pk, worker="a", now=NOW)
 
-        assert claimed is not None
-        assert (claimed.state, claimed.worker, claimed.claimed_at, claimed.attempts) == ("claimed", "a", NOW, 1)
-        assert runs.claim_run(run.pk, worker="b", now=NOW) is None
+        assert Run.objects.get().state == "claimed"
+        assert (claimed.state, claimed.worker, claimed.claimed_at) == ("claimed", "a", NOW)
+        assert not claim(run.pk, worker="b", now=NOW)
         assert Run.objects.get().worker == "a"
 
     @pytest.mark.parametrize("state", set(Run.State) - {Run.State.PLANNED, Run.State.QUEUED})
     def test_no_other_state_can_be_claimed(self, make_run, state):
         run = make_run(state=state)
 
-        assert runs.claim_run(run.pk, worker="a", now=NOW) is None
+        assert not claim(run.pk, worker="a", now=NOW)
         assert Run.objects.get().state == state
 
     def test_a_message_without_a_row_is_passed_over(self, db):
-        assert runs.claim_run(Run.occurrence_id(schedule_pk=1, due=0), worker="a", now=NOW) is None
+        assert not claim(Run.occurrence_id(schedule_pk=1, due=0), worker="a", now=NOW)
 
     def test_a_run_that_a_later_one_replaces_is_dropped_after_its_grace(self, make_run):
         old = make_run()
         make_run(due_at=NOW + timedelta(seconds=70))
 
-        assert runs.claim_run(old.pk, worker="a", now=NOW + timedelta(seconds=75)) is None
+        assert not claim(old.pk, worker="a", now=NOW + timedelta(seconds=75))
 
         old.refresh_from_db()
         assert (old.state, "a later run replaces it" in old.message) == ("skipped", True)
@@ -71,21 +77,36 @@ class TestClaim:
         old = make_run()
         make_run(due_at=NOW + timedelta(seconds=70), state=Run.State.SKIPPED)
 
-        assert runs.claim_run(old.pk, worker="a", now=NOW + timedelta(hours=3)) is not None
+        assert claim(old.pk, worker="a", now=NOW + timedelta(hours=3))
 
     @pytest.mark.parametrize(("misfire", "claimed"), [("all", True), ("skip", False)])
     def test_the_misfire_policy_decides_about_a_long_wait(self, make_run, misfire, claimed):
         run = make_run()
         Schedule.objects.update(misfire=misfire)
 
-        assert (runs.claim_run(run.pk, worker="a", now=NOW + timedelta(seconds=61)) is not None) is claimed
+        assert bool(claim(run.pk, worker="a", now=NOW + timedelta(seconds=61))) is claimed
 
     @pytest.mark.parametrize("reason", [Run.Reason.MANUAL, Run.Reason.CATCH_UP])
     def test_what_was_asked_for_late_is_not_dropped_for_being_late(self, make_run, reason):
         run = make_run(reason=reason)
         make_run(due_at=NOW + timedelta(seconds=70))
 
-        assert runs.claim_run(run.pk, worker="a", now=NOW + timedelta(seconds=75)) is not None
+        assert claim(run.pk, worker="a", now=NOW + timedelta(seconds=75))
+
+    def test_runs_of_one_message_are_claimed_together_the_longest_due_first(self, make_run):
+        later, earlier = make_run(), make_run(due_at=NOW - timedelta(seconds=1))
+        taken = make_run(due_at=NOW - timedelta(seconds=2), state=Run.State.STARTED)
+
+        claimed = runs.claim_runs([later.pk, taken.pk, earlier.pk], worker="a", now=NOW)
+
+        assert claimed == [earlier, later]
+
+    def test_a_released_run_can_be_claimed_again(self, make_run):
+        run = make_run()
+        runs.release_claims(runs.claim_runs([run.pk], worker="a", now=NOW))
+
+        assert runs.list_unpublished(limit=1) == [run.pk]
+        assert claim(run.pk, worker="b", now=NOW)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -96,7 +117,7 @@ def test_of_many_workers_one_claims_the_run(make_run):
 
     def work(name: str) -> None:
         ready.wait()
-        if runs.claim_run(run.pk, worker=name, now=NOW) is not None:
+        if claim(run.pk, worker=name, now=NOW):
             won.append(name)
         connection.close()
 
@@ -113,21 +134,19 @@ def test_of_many_workers_one_claims_the_run(make_run):
 class TestOutcome:
     def test_it_is_written_once(self, make_run):
         run = make_run(state=Run.State.CLAIMED)
+        session = uuid.uuid4()
 
-        assert runs.record_outcome(run, outcome())
-        assert not runs.record_outcome(run, outcome(Run.State.UNKNOWN))
+        assert record(run, qrs_session=session, message="åäö") == 0
+        assert record(run, Run.State.UNKNOWN) == 1
 
         run.refresh_from_db()
-        assert run.state == Run.State.STARTED
+        assert (run.state, run.qrs_session, run.message, run.attempts) == ("started", session, "åäö", 1)
+        assert (run.called_at, run.answered_at) == (NOW, NOW + timedelta(milliseconds=20))
         assert run.lateness == timedelta(0)
 
-    def test_it_keeps_who_asked_for_the_run(self, make_run):
-        run = make_run(state=Run.State.CLAIMED, message="Asked for by anna, admin.")
-
-        runs.record_outcome(run, outcome())
-
-        run.refresh_from_db()
-        assert run.message == "Asked for by anna, admin."
+    def test_none_is_no_work(self, db, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert runs.record_outcomes([]) == 0
 
     def test_a_run_that_never_called_has_no_lateness(self, make_run):
         assert make_run().lateness is None
@@ -160,7 +179,7 @@ class TestSweeping:
         run = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
         runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
 
-        assert not runs.record_outcome(run, outcome())
+        assert record(run) == 1
         assert Run.objects.get().state == Run.State.UNKNOWN
 
 

@@ -1,0 +1,23 @@
+"""Paths of the v4 API."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+from schedules.views import ScheduleViewSet
+
+
+class ScheduleRouter(SimpleRouter):
+    """Paths without a slash at the end, and ids that may have slashes in them.
+
+    Such an id matches whatever follows it, so /{id}/start has to be tried before /{id}.
+    """
+
+    _for_all, _for_all_actions, _for_one, _for_one_actions = SimpleRouter.routes
+    routes = [_for_all, _for_all_actions, _for_one_actions, _for_one]
+
+
+router = ScheduleRouter(trailing_slash=False, use_regex_path=False)
+router.register("schedules", ScheduleViewSet)
+
+urlpatterns = router.urls

@@ -1,0 +1,110 @@
+"""`python -m qlik.simulator`, as a process."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.integration.plain_qrs import SALES, PlainQrs
+
+READY = re.compile(r"QRS simulator ready: qrs=(https://\S+) controls=(http://\S+) certificates=(\S+)\n")
+
+
+def start(*options: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "qlik.simulator", "--port", "0", "--control-port", "0", *map(str, options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def running(*options: str | Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    with start(*options) as process:
+        try:
+            assert process.stdout
+            ready = READY.fullmatch(process.stdout.readline())
+            assert ready, process.stderr and process.stderr.read()
+            yield process, ready[1], ready[2]
+        finally:
+            process.kill()
+
+
+def fail(*options: str | Path) -> str:
+    """Start in vain; returns what it says."""
+    with start(*options) as process:
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode in {1, 2}
+    assert output == ""
+    assert "Traceback" not in errors
+    return errors
+
+
+def test_it_says_where_it_is_and_answers_there(certificate_folder: Path) -> None:
+    with running("--certificates", certificate_folder) as (_, url, control_url):
+        with PlainQrs(url, certificate_folder) as qrs:
+            qrs.begin(SALES)
+        assert requests.get(f"{control_url}/health", timeout=5).json()["sessions"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_within_a_second_although_clients_are_connected(
+    certificate_folder: Path, number: signal.Signals
+) -> None:
+    with running("--certificates", certificate_folder) as (process, url, control_url):
+        host, port = url.removeprefix("https://").split(":")
+        hang = {"kind": "hang", "delay_ms": 60_000}
+        requests.post(f"{control_url}/faults", json=hang, timeout=5)
+        with PlainQrs(url, certificate_folder) as qrs, socket.create_connection((host, int(port))):
+            with pytest.raises(requests.ReadTimeout):
+                qrs.session.get(f"{url}/qrs/about", timeout=0.2)
+            began = time.monotonic()
+            process.send_signal(number)
+            assert process.wait(timeout=5) == 0
+            assert time.monotonic() - began < 1
+        assert process.stderr
+        assert process.stderr.read() == ""
+
+
+def test_its_options_reach_it(certificate_folder: Path, tmp_path: Path) -> None:
+    tasks, journal = tmp_path / "tasks.json", tmp_path / "journal.jsonl"
+    tasks.write_text(json.dumps([{"id": SALES, "name": "One", "app": "One", "reload_seconds": 3600}]))
+    options = ["--tasks", tasks, "--journal", journal, "--unknown-task", "400", "--synchronous-start", "200"]
+    options += ["--running-task", "ignore", "--name", "localhost", "--journal-size", "10", "--speed", "7200"]
+    with (
+        running("--certificates", certificate_folder, *options) as (_, url, _),
+        PlainQrs(url, certificate_folder) as qrs,
+    ):
+        assert qrs.post(f"task/{SALES}/start/synchronous").status_code == 200
+        assert qrs.post("task/11111111-2222-3333-4444-555555555555/start").status_code == 400
+        assert [task["name"] for task in qrs.get("task/full").json()] == ["One"]
+        assert len(journal.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("option", ["--port", "--control-port"])
+def test_it_says_which_port_is_in_use(certificate_folder: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = fail("--certificates", certificate_folder, option, str(port))
+    assert message == (
+        f"The QRS simulator cannot start. Port {port} of 127.0.0.1 cannot be listened on (Address already in use):"
+        " choose another one, or 0 for any that is free.\n"
+    )
+
+
+def test_it_says_what_is_wrong_with_an_option(certificate_folder: Path, tmp_path: Path) -> None:
+    assert "invalid read_port value: '70000'" in fail("--certificates", certificate_folder, "--port", "70000")
+    assert "--certificates" in fail()
+    assert "No such file" in fail("--certificates", certificate_folder, "--tasks", tmp_path / "none.json")
+    (tmp_path / "tasks.json").write_text("[")
+    assert "The body is not JSON" in fail("--certificates", certificate_folder, "--tasks", tmp_path / "tasks.json")
+    (tmp_path / "client.pem").touch()
+    assert "name another folder with --certificates" in fail("--certificates", tmp_path)
