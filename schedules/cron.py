@@ -23,7 +23,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import floor
 from zoneinfo import ZoneInfo
@@ -121,7 +121,7 @@ class CronExpression:
         except TypeError as error:
             raise ValueError(f"{moment!r} has no time zone. Pass an aware datetime.") from error
         instant = self.next_timestamp(after, zone)
-        return None if instant is None else EPOCH + timedelta(seconds=instant)
+        return None if instant is None else datetime.fromtimestamp(instant, UTC)
 
     def next_timestamp(self, after: float, zone: ZoneInfo) -> int | None:
         """Do as `next_after` does, with seconds since 1970-01-01 00:00 UTC in and out."""
@@ -198,14 +198,14 @@ class CronExpression:
 
     def _next_match(self, wall: int) -> int:
         """Return the first wall time from `wall` on that matches, `_NEVER` if the year 9999 has none."""
-        start, second = divmod(wall, DAY)
-        day = self._next_day(start)
-        if day == start:
-            time = self._next_time(second)
-            if time is not None:
-                return day * DAY + time
-            day = self._next_day(start + 1)
-        return _NEVER if day is None else day * DAY + self._first_time
+        day, second = divmod(wall, DAY)
+        time = self._next_time(second)
+        if time is None:
+            day, time = day + 1, self._first_time
+        found = self._next_day(day)
+        if found is None:
+            return _NEVER
+        return found * DAY + (time if found == day else self._first_time)
 
     def _next_day(self, day: int) -> int | None:
         """Return the first day from `day` on that fires, both counted from 1970-01-01."""

@@ -100,8 +100,8 @@ class Field:
         return bits
 
     def split(self, text: str) -> list[str]:
-        """Return the items of the list that `text` is."""
-        items = text.split(",")
+        """Return the items of the list that `text` is, each once, as a hostile text may repeat one endlessly."""
+        items = list(dict.fromkeys(text.split(",")))
         if "" in items:
             raise self._refusal(text, "has an empty list item", "Remove the comma that is too many.")
         return items

@@ -65,6 +65,7 @@ class _Unit:
 
     @property
     def is_full(self) -> bool:
+        """Whether the values are all there are."""
         return len(self.values) == self.size
 
     def as_rhythm(self) -> str:

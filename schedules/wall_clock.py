@@ -23,8 +23,8 @@ _Change: TypeAlias = tuple[int, int]  # the first instant of an offset, and the 
 
 # 24 days: few schedules look further ahead, and a new block costs only 14 questions to the zone database.
 _BLOCK_BITS = 21
-# The shortest time that any zone ever kept an offset before returning to the one it had was four days
-# (Freetown in September 1939), so two equal answers two days apart leave no room for a change in between.
+# The shortest time that any zone ever kept an offset was four days (Freetown in September 1939), so two equal
+# answers two days apart leave no room for changes in between.
 _PROBE = 2 * DAY
 # No offset reaches a day, so what a clock showed two days ago it does not show again.
 _LOOK_BACK = 2 * DAY
@@ -63,8 +63,7 @@ def _spans_of(zone: ZoneInfo, block: int) -> tuple[Span, ...]:
     spans = []
     for change, next_offset in (*_changes(zone, start, block_end), (block_end, 0)):
         spans.append(Span(start, change, offset, reached))
-        reached = max(reached, change + offset)
-        start, offset = change, next_offset
+        start, reached, offset = change, change + offset, next_offset
     return tuple(span for span in spans if span.end > block_start)
 
 
@@ -89,5 +88,6 @@ def _changes_between(zone: ZoneInfo, low: _Change, high: _Change) -> Iterator[_C
 
 def _offset_at(zone: ZoneInfo, instant: int) -> int:
     # Within a day of the calendar's ends the local time may have no date; no offset changes there.
-    moment = EPOCH + timedelta(seconds=min(max(instant, FIRST_INSTANT + DAY), LAST_INSTANT - DAY))
-    return (moment.astimezone(zone).replace(tzinfo=UTC) - moment) // ONE_SECOND
+    covered = min(max(instant, FIRST_INSTANT + DAY), LAST_INSTANT - DAY)
+    local = datetime.fromtimestamp(covered, zone).replace(tzinfo=UTC)
+    return (local - EPOCH) // ONE_SECOND - covered
