@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from math import ceil
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Runs on their way to Redis at once
 BATCH_SIZE = 5000
-#: The most runs in one message; what is due together is spread over the threads of a worker first
+#: Runs in one message at most: they are claimed and recorded together, and called side by side
 MESSAGE_SIZE = 25
 
 
@@ -111,8 +110,8 @@ class QlikScheduler(DatabaseScheduler):
         """Put a message for each run on Redis and note it in the ledger; without Redis they stay planned."""
         try:
             with self.producer.batch(max_size=BATCH_SIZE):
-                for part in _spread(run_ids, over=self.app.conf.worker_concurrency):
-                    self._publish_one([str(run_id) for run_id in part])
+                for start in range(0, len(run_ids), MESSAGE_SIZE):
+                    self._publish_one([str(run_id) for run_id in run_ids[start : start + MESSAGE_SIZE]])
         except (KombuError, RedisError, OSError) as error:
             logger.error("Redis does not answer, %d runs wait for it: %s", len(run_ids), error)
             self._has_unpublished = True
@@ -142,10 +141,3 @@ class QlikScheduler(DatabaseScheduler):
     def _drop_connection(self) -> None:
         for connection in connections.all(initialized_only=True):
             connection.close()
-
-
-def _spread(run_ids: Sequence[UUID], *, over: int) -> Iterator[Sequence[UUID]]:
-    """Yield the runs in parts: one for each of `over` threads, or more where they would be too large."""
-    size = min(MESSAGE_SIZE, ceil(len(run_ids) / over)) or 1
-    for start in range(0, len(run_ids), size):
-        yield run_ids[start : start + size]

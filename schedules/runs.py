@@ -97,10 +97,11 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
     return claimed
 
 
-def release_claims(claimed: Iterable[Run]) -> None:
+def release_claims(claimed: Sequence[Run]) -> None:
     """Hand claimed runs back to beat for which QRS was not called."""
-    rows = Run.objects.filter(pk__in=[run.pk for run in claimed], state=Run.State.CLAIMED)
-    rows.update(state=Run.State.PLANNED, worker="")
+    if claimed:
+        rows = Run.objects.filter(pk__in=[run.pk for run in claimed], state=Run.State.CLAIMED)
+        rows.update(state=Run.State.PLANNED, worker="")
 
 
 def record_outcomes(outcomes: Sequence[Outcome]) -> int:

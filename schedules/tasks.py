@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import cache
 from uuid import UUID
 
 from celery import shared_task
@@ -20,21 +20,23 @@ from schedules.qrs import qrs_client
 
 logger = logging.getLogger(__name__)
 
-#: A worker that QRS keeps waiting longer than this over a message hands the rest of its runs back
-PATIENCE_SECONDS = 1.0
+#: A run that waits longer than this for a thread of the worker that claimed it is handed back
+PATIENCE = timedelta(seconds=2)
 
 
 @shared_task(name=START_RUNS_TASK)
 def start_runs(run_ids: list[str]) -> None:
     """Start the Qlik tasks of some runs: claim them, call QRS for each, record what came of it."""
-    waiting = deque(runs.claim_runs([UUID(i) for i in run_ids], worker=name_this_process(), now=timezone.now()))
-    until = time.monotonic() + PATIENCE_SECONDS
-    outcomes: list[runs.Outcome] = []
-    while waiting and (not outcomes or time.monotonic() < until):
-        outcomes.append(_start(waiting.popleft()))
-    if lost := runs.record_outcomes(outcomes):
-        logger.error("%d of these runs were closed while QRS was called: %s", lost, outcomes)
-    runs.release_claims(waiting)
+    claimed = runs.claim_runs([UUID(i) for i in run_ids], worker=name_this_process(), now=timezone.now())
+    calls = {_callers().submit(_start, run): run for run in claimed}
+    waiting = set(calls)
+    while waiting:
+        # Those that end while others are recorded are recorded together
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        outcomes = [outcome for future in done if (outcome := future.result())]
+        if closed := runs.record_outcomes(outcomes):
+            logger.error("%d of these runs were closed while QRS was called: %s", closed, outcomes)
+    runs.release_claims([run for call, run in calls.items() if call.result() is None])
 
 
 @shared_task(name="schedules.sweep_runs")
@@ -49,8 +51,17 @@ def sweep_runs() -> None:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
 
 
-def _start(run: Run) -> runs.Outcome:
+@cache
+def _callers() -> ThreadPoolExecutor:
+    """Return the process's threads that call QRS: as many calls at once as the setting says."""
+    return ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_prefix="qrs")
+
+
+def _start(run: Run) -> runs.Outcome | None:
+    """Call QRS for a claimed run; None when the calls before it took so long that its claim has grown old."""
     called_at = timezone.now()
+    if run.claimed_at is None or called_at - run.claimed_at > PATIENCE:
+        return None
     state, session, message = Run.State.STARTED, None, run.message
     try:
         session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))

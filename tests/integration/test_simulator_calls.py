@@ -227,7 +227,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(simulator: Simulator, q
         assert qrs.get("about").elapsed.total_seconds() < 2
 
 
-@pytest.mark.parametrize("request_line", [b"nonsense", b"GET /qrs/about HTTP/1.1\r\nContent-Length: x", b"x" * 70_000])
+@pytest.mark.parametrize("request_line", [b"nonsense", b"GET /qrs/about HTTP/1.1\r\nContent-Length: x"])
 def test_it_hangs_up_on_what_is_no_http(simulator: Simulator, request_line: bytes) -> None:
     host, port = simulator.control_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.integration.plain_qrs import SALES, PlainQrs
+from tests.integration.plain_qrs import SALES, UNKNOWN, PlainQrs
 
 READY = re.compile(r"QRS simulator ready: qrs=(https://\S+) controls=(http://\S+) certificates=(\S+)\n")
 
@@ -84,7 +84,7 @@ def test_its_options_reach_it(certificate_folder: Path, tmp_path: Path) -> None:
         PlainQrs(url, certificate_folder) as qrs,
     ):
         assert qrs.post(f"task/{SALES}/start/synchronous").status_code == 200
-        assert qrs.post("task/11111111-2222-3333-4444-555555555555/start").status_code == 400
+        assert qrs.post(f"task/{UNKNOWN}/start").status_code == 400
         assert [task["name"] for task in qrs.get("task/full").json()] == ["One"]
         assert len(journal.read_text().splitlines()) == 3
 

@@ -1,0 +1,238 @@
+"""The calls of QRS that the simulator answers.
+
+The order of checks is QRS's own: certificate (the TLS handshake), xrfkey, user, route, rights.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from uuid import UUID
+
+from qlik.simulator.documents import ABOUT, Document, describe_result, describe_session, describe_task
+from qlik.simulator.faults import Fault, FaultPlan
+from qlik.simulator.filters import FilterError, find, parse_filter
+from qlik.simulator.journal import Entry, Journal
+from qlik.simulator.listener import Ending, Reply, Request
+from qlik.simulator.tasks import Site, UnknownTaskError
+
+NO_SESSION = UUID(int=0)
+XRFKEY = re.compile(r"[A-Za-z0-9]{16}")
+XSRF_MESSAGE = "XSRF prevention check failed. Possible XSRF discovered."
+USER = re.compile(r"UserDirectory=([^;=]+); *UserId=([^;=]+)", re.IGNORECASE)
+# The service accounts of Sense; nobody else may do anything but ask who is there.
+ALLOWED_USERS = {r"internal\sa_repository", r"internal\sa_scheduler", r"internal\sa_api"}
+
+GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+
+
+class RefusalError(Exception):
+    """The call is turned down with a status and a text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """Where releases of Sense differ. No client may depend on it."""
+
+    unknown_task_status: int = HTTPStatus.NOT_FOUND
+    synchronous_status: int = HTTPStatus.CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call came to."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    word: str = "answered"
+    # Of a start, one for each task; None where the task did not begin.
+    sessions: Sequence[UUID | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that is understood."""
+
+    name: str
+    task_ids: Sequence[UUID] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
+    session_id: UUID | None = None
+
+
+class Api:
+    """QRS, seen from outside."""
+
+    def __init__(self, *, site: Site, faults: FaultPlan, journal: Journal, behaviour: Behaviour) -> None:
+        self._site = site
+        self._faults = faults
+        self._journal = journal
+        self._behaviour = behaviour
+
+    def answer(self, request: Request) -> Reply:
+        """Do what is asked, or what the faults make of it, and write it down."""
+        at_ns = time.time_ns()
+        call, fault = Call("unknown"), None
+        try:
+            user = check_access(request)
+            call = read_call(request)
+            check_rights(user, call)
+            fault = self._faults.take(call.task_ids)
+            outcome = self._carry_out(call, fault)
+        except RefusalError as refusal:
+            outcome = Outcome(refusal.status, str(refusal).encode(), "text/plain", "refused")
+        reply = Reply(outcome.status, outcome.body, outcome.content_type)
+        if fault:
+            reply = fault.spoil(reply)
+        self._write_down(at_ns, call, outcome, fault, reply)
+        return reply
+
+    def _carry_out(self, call: Call, fault: Fault | None) -> Outcome:
+        if fault and not fault.is_effective:
+            return Outcome(HTTPStatus.NO_CONTENT, word="not done")
+        try:
+            return HANDLERS[call.name](self, call)
+        except UnknownTaskError as error:
+            raise RefusalError(self._behaviour.unknown_task_status, "The task does not exist.") from error
+
+    def _write_down(self, at_ns: int, call: Call, outcome: Outcome, fault: Fault | None, reply: Reply) -> None:
+        status = None if reply.ending is Ending.RESET else int(reply.status)
+        sessions = outcome.sessions or [None] * len(call.task_ids)
+        entry = Entry(at_ns, call.name, status, outcome.word, fault=fault.kind if fault else None)
+        if not call.task_ids:
+            self._journal.add(entry)
+        for task_id, session_id in zip(call.task_ids, sessions, strict=True):
+            word = _name_start(session_id) if outcome.sessions else outcome.word
+            self._journal.add(replace(entry, task_id=task_id, session_id=session_id, outcome=word))
+
+    def about(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/about`."""
+        return _answer_json(ABOUT)
+
+    def start(self, call: Call) -> Outcome:
+        """Answer `POST /qrs/task/{id}/start` and `POST /qrs/task/start/many`."""
+        return Outcome(HTTPStatus.NO_CONTENT, sessions=self._site.start(call.task_ids))
+
+    def start_synchronously(self, call: Call) -> Outcome:
+        """Answer `POST /qrs/task/{id}/start/synchronous`."""
+        sessions = self._site.start(call.task_ids)
+        body = json.dumps({"value": str(sessions[0] or NO_SESSION)}).encode()
+        return Outcome(self._behaviour.synchronous_status, body, sessions=sessions)
+
+    def stop(self, call: Call) -> Outcome:
+        """Answer `POST /qrs/task/{id}/stop`."""
+        for task_id in call.task_ids:
+            self._site.stop(task_id)
+        return Outcome(HTTPStatus.NO_CONTENT, word="stopped")
+
+    def list_tasks(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/task/full` and `GET /qrs/reloadtask/full`."""
+        with self._site.settled():
+            latest = self._site.latest
+            documents = [describe_task(task, latest.get(task.id)) for task in self._site.tasks.values()]
+        return _answer_json(select(documents, call.query))
+
+    def list_results(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/executionresult/full`."""
+        # Outside the lock: there may be thousands, and starts would wait.
+        documents = [describe_result(attempt) for attempt in self._site.list_attempts()]
+        return _answer_json(select(documents, call.query))
+
+    def show_session(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/executionsession/{id}`."""
+        with self._site.settled():
+            session = self._site.sessions.get(call.session_id or NO_SESSION)
+            if not session:
+                raise RefusalError(HTTPStatus.NOT_FOUND, "The execution session does not exist.")
+            return _answer_json(describe_session(session))
+
+
+HANDLERS: dict[str, Callable[[Api, Call], Outcome]] = {
+    "about": Api.about,
+    "start": Api.start,
+    "start synchronous": Api.start_synchronously,
+    "start many": Api.start,
+    "stop": Api.stop,
+    "tasks": Api.list_tasks,
+    "results": Api.list_results,
+    "session": Api.show_session,
+}
+ROUTES = [
+    (method, re.compile(pattern), name)
+    for method, pattern, name in (
+        ("POST", rf"/qrs/task/(?P<task>{GUID})/start/synchronous", "start synchronous"),
+        ("POST", rf"/qrs/task/(?P<task>{GUID})/start", "start"),
+        ("POST", r"/qrs/task/start/many", "start many"),
+        ("POST", rf"/qrs/task/(?P<task>{GUID})/stop", "stop"),
+        ("GET", r"/qrs/(?:reload)?task/full", "tasks"),
+        ("GET", rf"/qrs/executionsession/(?P<session>{GUID})", "session"),
+        ("GET", r"/qrs/executionresult/full", "results"),
+        ("GET", r"/qrs/about", "about"),
+    )
+]
+
+
+def check_access(request: Request) -> str:
+    """Return who calls, as directory and id in lower case. Raises RefusalError."""
+    key = request.query.get("xrfkey", "")
+    if not XRFKEY.fullmatch(key) or request.headers.get("x-qlik-xrfkey") != key:
+        raise RefusalError(HTTPStatus.FORBIDDEN, XSRF_MESSAGE)
+    user = USER.fullmatch(request.headers.get("x-qlik-user", ""))
+    if not user:
+        raise RefusalError(HTTPStatus.UNAUTHORIZED, "The header X-Qlik-User names no user.")
+    return rf"{user[1]}\{user[2]}".lower()
+
+
+def read_call(request: Request) -> Call:
+    """Return what is asked for. Raises RefusalError."""
+    for method, pattern, name in ROUTES:
+        match = pattern.fullmatch(request.path)
+        if match and method == request.method:
+            ids = {group: UUID(guid) for group, guid in match.groupdict().items()}
+            task_ids = [ids["task"]] if "task" in ids else []
+            if name == "start many":
+                task_ids = _read_guids(request.body)
+            return Call(name, task_ids, request.query, ids.get("session"))
+    raise RefusalError(HTTPStatus.NOT_FOUND, "Not found.")
+
+
+def check_rights(user: str, call: Call) -> None:
+    """Raise RefusalError unless the user may make the call."""
+    if user not in ALLOWED_USERS and call.name != "about":
+        raise RefusalError(HTTPStatus.FORBIDDEN, "Forbidden: the user lacks the rights for this call.")
+
+
+def select(documents: list[Document], query: Mapping[str, str]) -> list[Document]:
+    """Return the documents that pass `filter`, in the order of `orderby`. Raises RefusalError."""
+    try:
+        if "filter" in query:
+            documents = [*filter(parse_filter(query["filter"]), documents)]
+        name, _, direction = query.get("orderby", "").strip().partition(" ")
+        if name:
+            documents = sorted(documents, key=lambda document: str(next(find(document, name.split(".")), "")))
+    except FilterError as error:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, f"The filter is not valid. {error}") from error
+    return documents[::-1] if direction.strip() == "desc" else documents
+
+
+def _read_guids(body: bytes) -> list[UUID]:
+    try:
+        return [UUID(text) for text in json.loads(body)]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "The body must be a JSON array of guids.") from error
+
+
+def _answer_json(document: object) -> Outcome:
+    return Outcome(HTTPStatus.OK, json.dumps(document, ensure_ascii=False).encode())
+
+
+def _name_start(session_id: UUID | None) -> str:
+    return "started" if session_id else "not started"

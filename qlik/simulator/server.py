@@ -1,0 +1,102 @@
+"""The simulator as a whole: a site, its QRS port and its control port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qlik.simulator.api import Api, Behaviour
+from qlik.simulator.certificates import ensure_certificates, make_server_context
+from qlik.simulator.controls import Controls
+from qlik.simulator.demo import DEMO_TASKS
+from qlik.simulator.faults import Fault, FaultPlan
+from qlik.simulator.journal import Entry, Journal
+from qlik.simulator.listener import Listener
+from qlik.simulator.tasks import Site, Task
+
+CONTROL_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSettings:
+    """How a simulator is set up; port 0 takes a free one."""
+
+    certificates: Path
+    host: str = "127.0.0.1"
+    # Further names, beside the host, that the server's certificate bears.
+    names: Sequence[str] = ()
+    port: int = 0
+    control_port: int = 0
+    speed: float = 1.0
+    tasks: Sequence[Task] = DEMO_TASKS
+    second_sessions: bool = True
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    journal_size: int = 100_000
+    journal_file: Path | None = None
+
+
+class Simulator:
+    """A simulator in this process; answers inside its `with` block."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        """Make certificates where there are none. Raises ForeignCertificatesError."""
+        ensure_certificates(settings.certificates, names=[settings.host, *settings.names])
+        self.certificates = settings.certificates
+        self.site = Site(settings.tasks, speed=settings.speed, second_sessions=settings.second_sessions)
+        self.faults = FaultPlan()
+        self.journal = Journal(settings.journal_size, settings.journal_file)
+        api = Api(site=self.site, faults=self.faults, journal=self.journal, behaviour=settings.behaviour)
+        controls = Controls(
+            site=self.site,
+            faults=self.faults,
+            journal=self.journal,
+            count_connections=self.count_connections,
+        )
+        self._controls = Listener(host=CONTROL_HOST, port=settings.control_port, answer=controls.answer)
+        self._qrs = Listener(
+            host=settings.host,
+            port=settings.port,
+            answer=api.answer,
+            context=make_server_context(settings.certificates),
+        )
+
+    def __enter__(self) -> Self:
+        """Take the ports and answer. Raises ListenError."""
+        with ExitStack() as started:
+            started.callback(self.journal.close)
+            for listener in (self._qrs, self._controls):
+                listener.start()
+                started.callback(listener.close)
+            self._started = started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._started.close()
+
+    @property
+    def url(self) -> str:
+        """The address of QRS."""
+        return self._qrs.url
+
+    @property
+    def control_url(self) -> str:
+        """The address of the controls."""
+        return self._controls.url
+
+    def count_connections(self) -> int:
+        """Return how many connections were ever made to QRS."""
+        return self._qrs.connections_accepted
+
+    def entries(self) -> list[Entry]:
+        """Return the journal."""
+        return self.journal.read()[0]
+
+    def add_fault(self, fault: Fault) -> None:
+        """Let something go wrong from now on."""
+        self.faults.add(fault)

@@ -1,0 +1,243 @@
+"""The tasks of the simulated site and the life of their runs.
+
+Nothing happens between calls: each call first carries out what has become due since the last, at the moment
+it was due. So a site costs nothing while nobody asks, and a test can bring its own clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from qlik.execution import ExecutionStatus
+
+# A node of Sense reloads this many apps at once and queues the others.
+SLOTS = 4
+# How many finished attempts are remembered.
+HISTORY_SIZE = 10_000
+
+TRIGGER_TIME = timedelta(seconds=0.5)
+QUEUE_LIMIT = timedelta(minutes=30)
+RETRY_TIME = timedelta(seconds=10)
+ABORT_TIME = timedelta(seconds=1)
+ABORTS = {ExecutionStatus.ABORT_INITIATED, ExecutionStatus.ABORTING}
+
+
+class UnknownTaskError(Exception):
+    """The site has no such task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A reload task, and how its reloads go."""
+
+    id: UUID
+    name: str
+    app: str
+    tags: tuple[str, ...] = ()
+    custom_properties: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = True
+    max_retries: int = 0
+    reload_seconds: float = 2.0
+    fails: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One reload: QRS's execution result."""
+
+    id: UUID
+    session_id: UUID
+    task: Task
+    started_at: datetime
+    stopped_at: datetime | None = None
+    changes: list[tuple[datetime, ExecutionStatus]] = field(default_factory=list)
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """The state it is in."""
+        return self.changes[-1][1]
+
+    def enter(self, status: ExecutionStatus, at: datetime) -> None:
+        """Go over into a state."""
+        self.changes.append((at, status))
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One start with all its attempts: QRS's execution session, which is gone once the run is over."""
+
+    id: UUID
+    task: Task
+    attempts: list[Attempt] = field(default_factory=list)
+    # Counts what was planned; only what was planned last still happens.
+    step: int = 0
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that is under way."""
+        return self.attempts[-1]
+
+
+Happening = Callable[[Session, datetime], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens to a session, unless something else was planned for it after that."""
+
+    session: Session
+    step: int
+    happen: Happening
+
+
+class Site:
+    """Tasks, sessions and results, for any number of threads. Read attributes only inside `settled()`."""
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        *,
+        speed: float = 1.0,
+        second_sessions: bool = True,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Reloads, queues and retries take 1/`speed` of their time.
+
+        Without `second_sessions` the start of a task that is running is ignored.
+        """
+        self.tasks = {task.id: task for task in tasks}
+        self.sessions: dict[UUID, Session] = {}
+        self.latest: dict[UUID, Attempt] = {}
+        self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)
+        self._speed = speed
+        self._second_sessions = second_sessions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions_by_task: defaultdict[UUID, dict[UUID, Session]] = defaultdict(dict)
+        self._working: set[Session] = set()
+        self._queue: deque[Session] = deque()
+        self._plan: list[tuple[datetime, int, Event]] = []
+        self._numbers = itertools.count()
+
+    @contextmanager
+    def settled(self) -> Iterator[datetime]:
+        """Bring the site up to date and hold it there; yields the moment."""
+        with self._lock:
+            now = self._clock()
+            while self._plan and self._plan[0][0] <= now:
+                at, _, event = heapq.heappop(self._plan)
+                if event.step == event.session.step:
+                    event.happen(event.session, at)
+            yield now
+
+    def start(self, task_ids: Iterable[UUID]) -> list[UUID | None]:
+        """Start tasks and return their sessions, None for one that did not begin.
+
+        Raises UnknownTaskError, and then starts nothing.
+        """
+        with self.settled() as now:
+            return [self._start(task, now) for task in [self._find(task_id) for task_id in task_ids]]
+
+    def stop(self, task_id: UUID) -> None:
+        """Begin to abort every run of a task. Raises UnknownTaskError."""
+        with self.settled() as now:
+            self._find(task_id)
+            for session in self._sessions_by_task[task_id].values():
+                if session.attempt.status in ABORTS:
+                    continue
+                session.attempt.enter(ExecutionStatus.ABORT_INITIATED, now)
+                self._later(session, now, ABORT_TIME, self._abort)
+
+    def put_tasks(self, tasks: Iterable[Task], *, replace: bool) -> None:
+        """Add tasks, or put them in the place of those with the same id, or of all."""
+        with self.settled():
+            self.tasks = ({} if replace else self.tasks) | {task.id: task for task in tasks}
+
+    def list_attempts(self) -> list[Attempt]:
+        """Return the attempts that are over and remembered, and those under way."""
+        with self.settled():
+            return [*self.history, *(session.attempt for session in self.sessions.values())]
+
+    def _start(self, task: Task, now: datetime) -> UUID | None:
+        siblings = self._sessions_by_task[task.id]
+        if not task.enabled or (siblings and not self._second_sessions):
+            return None
+        session = Session(uuid4(), task)
+        self.sessions[session.id] = siblings[session.id] = session
+        self._add_attempt(session, ExecutionStatus.TRIGGERED, now)
+        self._later(session, now, TRIGGER_TIME, self._begin)
+        return session.id
+
+    def _find(self, task_id: UUID) -> Task:
+        try:
+            return self.tasks[task_id]
+        except KeyError as error:
+            raise UnknownTaskError from error
+
+    def _add_attempt(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
+        attempt = Attempt(uuid4(), session.id, session.task, at)
+        attempt.enter(status, at)
+        session.attempts.append(attempt)
+        self.latest[session.task.id] = attempt
+
+    def _later(self, session: Session, at: datetime, wait: timedelta, happen: Happening) -> None:
+        session.step += 1
+        event = Event(session, session.step, happen)
+        heapq.heappush(self._plan, (at + wait / self._speed, next(self._numbers), event))
+
+    def _begin(self, session: Session, at: datetime) -> None:
+        if len(self._working) < SLOTS:
+            self._work(session, at)
+            return
+        session.attempt.enter(ExecutionStatus.QUEUED, at)
+        self._queue.append(session)
+        self._later(session, at, QUEUE_LIMIT, self._fail)
+
+    def _work(self, session: Session, at: datetime) -> None:
+        self._working.add(session)
+        session.attempt.enter(ExecutionStatus.STARTED, at)
+        finish = self._fail_or_retry if session.task.fails else self._succeed
+        self._later(session, at, timedelta(seconds=session.task.reload_seconds), finish)
+
+    def _succeed(self, session: Session, at: datetime) -> None:
+        self._end(session, ExecutionStatus.FINISHED_SUCCESS, at)
+
+    def _fail(self, session: Session, at: datetime) -> None:
+        self._end(session, ExecutionStatus.FINISHED_FAIL, at)
+
+    def _fail_or_retry(self, session: Session, at: datetime) -> None:
+        if len(session.attempts) > session.task.max_retries:
+            self._fail(session, at)
+            return
+        self._end_attempt(session, ExecutionStatus.FINISHED_FAIL, at)
+        self._add_attempt(session, ExecutionStatus.RETRY, at)
+        self._later(session, at, RETRY_TIME, self._begin)
+
+    def _abort(self, session: Session, at: datetime) -> None:
+        session.attempt.enter(ExecutionStatus.ABORTING, at)
+        self._later(session, at, ABORT_TIME, self._aborted)
+
+    def _aborted(self, session: Session, at: datetime) -> None:
+        self._end(session, ExecutionStatus.ABORTED, at)
+
+    def _end(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
+        del self.sessions[session.id], self._sessions_by_task[session.task.id][session.id]
+        self._end_attempt(session, status, at)
+
+    def _end_attempt(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
+        session.attempt.stopped_at = at
+        session.attempt.enter(status, at)
+        self.history.append(session.attempt)
+        self._working.discard(session)
+        while self._queue and len(self._working) < SLOTS:
+            waiting = self._queue.popleft()
+            if waiting.attempt.status is ExecutionStatus.QUEUED:
+                self._work(waiting, at)

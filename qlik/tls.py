@@ -1,0 +1,90 @@
+"""The TLS side of a QRS connection: the three files that Qlik Sense exports, made into one context."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from qlik.errors import CertificateError
+
+CLIENT_FILE = "client.pem"
+KEY_FILE = "client_key.pem"
+ROOT_FILE = "root.pem"
+
+EXPORT_HINT = "Export the certificates again in the QMC (Certificates, platform independent PEM format)."
+
+# What a server says when it turns down the handshake. In TLS 1.3 a client learns of it only when it reads
+# the first answer, so after it has written its request; the server never looked at that request.
+HANDSHAKE_ALERTS = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+        "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+
+
+def make_client_context(
+    folder: Path, *, key_password: str | None, verify: bool, check_host_name: bool
+) -> ssl.SSLContext:
+    """Return a context that shows client.pem and trusts root.pem and nothing else.
+
+    Raises CertificateError for a file that is missing, unreadable or does not fit the others.
+    """
+    # Not create_default_context: from Python 3.13 on it demands extensions that Qlik's root need not have.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _load_client_certificate(context, folder, key_password)
+    context.check_hostname = verify and check_host_name
+    if verify:
+        _load_root(context, folder / ROOT_FILE)
+    else:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, folder: Path, key_password: str | None) -> None:
+    certificate, key = folder / CLIENT_FILE, folder / KEY_FILE
+    _require_readable(certificate)
+    _require_readable(key)
+    try:
+        # With no password at all OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(certificate, key, password=key_password or "")
+    except ssl.SSLError as error:
+        raise CertificateError(_client_message(certificate, key, error)) from error
+
+
+def _client_message(certificate: Path, key: Path, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key} is not the key of {certificate}: both must come from one export. {EXPORT_HINT}"
+    return (
+        f"{certificate} and {key} must be a certificate and its key in PEM format, and a key with a pass"
+        f" phrase needs the right one: {error.reason or error}. {EXPORT_HINT}"
+    )
+
+
+def _load_root(context: ssl.SSLContext, root: Path) -> None:
+    _require_readable(root)
+    try:
+        context.load_verify_locations(root)
+    except ssl.SSLError as error:
+        raise CertificateError(
+            f"{root} must hold the site's root certificate in PEM format: {error.reason or error}. {EXPORT_HINT}"
+        ) from error
+
+
+def _require_readable(file: Path) -> None:
+    try:
+        with file.open("rb"):
+            return
+    except OSError as error:
+        raise CertificateError(
+            f"{file} cannot be read ({error.strerror}): it must be there and readable by this process. {EXPORT_HINT}"
+        ) from error

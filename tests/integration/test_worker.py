@@ -1,0 +1,201 @@
+"""The worker's task against a simulated Sense site: each way a call can end, once in the ledger."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from qlik.simulator.faults import Fault, FaultKind
+from schedules import services, tasks
+from schedules.models import Run, Schedule
+from schedules.qrs import qrs_client
+from tests.conftest import ORIGIN, TASK_ID
+
+pytestmark = pytest.mark.django_db
+
+DISABLED_OR_UNKNOWN = "00000000-0000-4000-8000-00000000dead"
+
+
+@pytest.fixture(autouse=True)
+def service(simulator, settings):
+    """Point the service at the simulator, with a client of its own."""
+    settings.QRS_URL = simulator.url
+    settings.QRS_CERT_DIR = simulator.certificates
+    settings.QRS_TIMEOUT = (1.0, 1.0)
+    qrs_client.cache_clear()
+    yield
+    qrs_client().close()
+    qrs_client.cache_clear()
+
+
+@pytest.fixture
+def run_now(make_schedule):
+    """Return a function that plans a run of a schedule with the given values."""
+
+    def plan(**values: object) -> Run:
+        return services.run_now([make_schedule(**values).name], origin=ORIGIN)[0]
+
+    return plan
+
+
+def start(*runs: Run) -> None:
+    tasks.start_runs([str(run.pk) for run in runs])
+    for run in runs:
+        run.refresh_from_db()
+
+
+def test_a_run_is_started_and_recorded_with_its_session(run_now, simulator):
+    run = run_now()
+
+    start(run)
+
+    (entry,) = simulator.entries()
+    assert str(entry.task_id) == TASK_ID
+    assert (run.state, run.qrs_session, run.attempts) == ("started", entry.session_id, 1)
+    assert run.due_at <= run.claimed_at <= run.called_at <= run.answered_at
+
+
+def test_a_message_that_comes_twice_starts_once(run_now, simulator):
+    run = run_now()
+
+    start(run)
+    start(run)
+
+    assert len(simulator.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "says"),
+    [
+        ({"kind": FaultKind.REFUSE, "status": 503}, "unreachable", "503"),
+        ({"kind": FaultKind.REFUSE, "status": 500}, "unknown", "500"),
+        ({"kind": FaultKind.REFUSE, "status": 502}, "unknown", "502"),
+        ({"kind": FaultKind.REFUSE, "status": 403}, "refused", "403"),
+        ({"kind": FaultKind.RESET}, "unknown", "Ask QRS"),
+        ({"kind": FaultKind.HANG, "delay_ms": 3000}, "unknown", "Ask QRS"),
+        ({"kind": FaultKind.HTML}, "unknown", "cannot be read"),
+        ({"kind": FaultKind.TRUNCATED}, "unknown", "cannot be read"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_each_way_to_fail_has_its_state_and_message(run_now, simulator, fault, state, says):
+    simulator.add_fault(Fault(**fault))
+    run = run_now()
+
+    start(run)
+
+    assert run.state == state
+    assert says in run.message
+    assert run.answered_at >= run.called_at
+
+
+def test_an_unknown_task_is_refused(run_now):
+    run = run_now(qlik_task_id=DISABLED_OR_UNKNOWN)
+
+    start(run)
+
+    assert run.state == "refused"
+
+
+def test_a_site_that_is_down_is_unreachable_and_the_next_call_works(run_now, simulator, settings):
+    settings.QRS_URL = "https://127.0.0.1:1"
+    run = run_now()
+    start(run)
+    assert run.state == "unreachable"
+
+    settings.QRS_URL = simulator.url
+    qrs_client.cache_clear()
+    run = run_now()
+    start(run)
+    assert run.state == "started"
+
+
+def test_missing_certificates_are_unreachable_and_named(run_now, settings, tmp_path, simulator):
+    settings.QRS_CERT_DIR = tmp_path
+    first = run_now()
+    start(first)
+    assert first.state == "unreachable"
+    assert "client.pem" in first.message
+
+    settings.QRS_CERT_DIR = simulator.certificates
+    second = run_now()
+    start(second)
+    assert second.state == "started", "the client is made again once the files are there"
+
+
+def test_one_failure_does_not_keep_the_others_of_a_message(run_now, simulator):
+    simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+    runs = [run_now() for _ in range(3)]
+
+    start(*runs)
+
+    assert sorted(run.state for run in runs) == ["started", "started", "unknown"]
+
+
+def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now, monkeypatch, caplog, simulator):
+    def explode(*args: object) -> None:
+        raise ZeroDivisionError("surprise")
+
+    first, second = run_now(), run_now()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(qrs_client()), "start_task_synchronously", explode)
+        start(first, second)
+
+    assert {first.state, second.state} == {"unknown"}
+    assert "surprise" in first.message
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_site_that_keeps_waiting_gets_no_pile_of_claims(run_now, simulator, monkeypatch):
+    monkeypatch.setattr(tasks, "PATIENCE", timedelta(0))
+    runs = [run_now() for _ in range(3)]
+
+    start(*runs)
+
+    assert {run.state for run in runs} == {"planned"}, "they are handed back to beat"
+    assert simulator.entries() == []
+
+
+def test_the_log_tells_schedule_due_time_and_lateness(run_now, caplog):
+    caplog.set_level(logging.INFO)
+    run = run_now()
+    Run.objects.update(due_at=timezone.now() - timedelta(seconds=2))
+
+    start(run)
+
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "schedules.tasks"]
+    assert f"started schedule={run.schedule_name} task={TASK_ID} due={run.due_at:%Y-%m-%dT%H:%M:%SZ} late=20" in line
+    assert f"session={run.qrs_session}" in line
+
+
+def test_the_sweeper_brings_stuck_rows_on(run_now, caplog):
+    lost_message, lost_worker = run_now(), run_now()
+    long_ago = timezone.now() - timedelta(hours=1)
+    Run.objects.filter(pk=lost_message.pk).update(state="queued", queued_at=long_ago)
+    Run.objects.filter(pk=lost_worker.pk).update(state="claimed", claimed_at=long_ago)
+
+    tasks.sweep_runs()
+
+    assert Run.objects.get(pk=lost_message.pk).state == "planned"
+    assert Run.objects.get(pk=lost_worker.pk).state == "unknown"
+    assert "1 runs are published again, 1 were lost" in caplog.text
+
+
+def test_a_schedule_deleted_meanwhile_does_not_stop_a_manual_run(run_now, simulator):
+    run = run_now()
+    services.delete_schedules([run.schedule_name], origin=ORIGIN)
+    assert not Schedule.objects.exists()
+
+    start(run)
+
+    assert run.state == "started"
+
+
+def test_a_message_for_rows_that_are_gone_is_passed_over(simulator):
+    tasks.start_runs([str(uuid.uuid4())])
+
+    assert simulator.entries() == []
