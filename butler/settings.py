@@ -7,6 +7,7 @@ from typing import Any
 
 import environ
 from celery.schedules import schedule as every
+from django.templatetags.static import static
 
 from butler import environment as settings_from
 
@@ -73,6 +74,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "schedules.middleware.ChunkedBodyMiddleware",
     "schedules.middleware.MethodOverrideMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -148,7 +150,8 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_RESULT_EXPIRES = None
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_POOL = "threads"
-CELERY_WORKER_CONCURRENCY = BUTLER_WORKER_CONCURRENCY
+# Messages in hand at once; the calls that they ask for share BUTLER_WORKER_CONCURRENCY threads
+CELERY_WORKER_CONCURRENCY = 4
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
@@ -178,10 +181,33 @@ LOGGING = {
     },
 }
 
+# The admin's look: instants that name their zone, and django-unfold with the greens of Qlik, dark enough for white text on them
+FORMAT_MODULE_PATH = "schedules.formats"
 UNFOLD = {
     "SITE_TITLE": "Butler",
     "SITE_HEADER": "Butler",
     "SITE_SUBHEADER": "Qlik Sense tasks, on time",
     "SITE_SYMBOL": "schedule",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("schedules/favicon.svg")},
+    ],
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("schedules/admin.css")],
+    "SIDEBAR": {"navigation": "schedules.admin.navigation.list_navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "#ecfdf5",
+            "100": "#d1fae5",
+            "200": "#a7f3d0",
+            "300": "#6ee7b7",
+            "400": "#34d399",
+            "500": "#10b981",
+            "600": "#047857",
+            "700": "#065f46",
+            "800": "#064e3b",
+            "900": "#022c22",
+            "950": "#011a15",
+        },
+    },
 }

@@ -34,7 +34,9 @@ def error_response(status: int, message: str, **more: object) -> HttpResponse:
     body = {"statusCode": status, "error": phrase, "message": message, **more}
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     # Half of a surrogate pair, which a client may have sent, has no UTF-8; its escape is JSON's own
-    return HttpResponse(text.encode("utf-8", "backslashreplace"), status=status, content_type="application/json")
+    content = text.encode("utf-8", "backslashreplace")
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    return HttpResponse(content, status=status, headers=headers)
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:

@@ -34,10 +34,12 @@ class StatusTextRenderer(BaseRenderer):
 
     def render(
         self,
-        data: Sequence[Mapping[str, str]],
+        data: Sequence[Mapping[str, str]] | None,
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> str:
-        """Return the text for the rows that StatusSerializer makes."""
+        """Return the text for the rows that StatusSerializer makes; None is an answer without a body."""
+        if data is None:
+            return ""
         lines = [f"'{row['id']}': {row['cronSchedule']} status: {row['status']}" for row in data]
         return "\n".join(["{", *lines, "}"])

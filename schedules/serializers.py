@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
@@ -26,6 +26,7 @@ TEXTS = {
 #: What the service decides. Clients that send back what they got may send it too.
 OURS = ("id", "created", "lastKnownState")
 
+Rule: TypeAlias = Callable[[str], None]
 Fields: TypeAlias = dict[str, serializers.Field[Any, Any, Any, Any]]
 
 # A client can repeat a mistake without end; this many are shown.
@@ -36,17 +37,17 @@ class TextField(serializers.CharField):
     """A text exactly as it was sent, under the rules of its column: nothing is trimmed, no number becomes a text."""
 
     default_error_messages = {
-        "required": "This field is missing. Send it as a text.",
-        "null": "null is not a text. Send a text.",
-        "blank": "The text is empty. Send at least one character.",
+        "required": "This field is missing. Add it, as a text.",
+        "null": "null is not a text. Give a text.",
+        "blank": "The text is empty. Give at least one character.",
         "no_text": "{value} is not a text. Put it in quotes.",
-        "unknown": "{value} is not one of {choices}. Send one of them.",
+        "unknown": "{value} is not one of {choices}. Give one of them.",
         "too_long": "The text has {length:,} characters, and {longest:,} are possible. Shorten it.",
         "character": "The text has the character U+{code:04X}, which cannot be stored. Leave it out.",
     }
 
-    def __init__(self, column: models.CharField[str, str], **options: Any) -> None:
-        super().__init__(trim_whitespace=False, validators=column.validators, **options)
+    def __init__(self, column: models.CharField[str, str], *, rules: Sequence[Rule] = (), **options: Any) -> None:
+        super().__init__(trim_whitespace=False, validators=[*column.validators, *rules], **options)
         self.longest = column.max_length or 0
         self.choices = [value for value, _ in column.choices or ()]
 
@@ -67,8 +68,8 @@ class TagsField(serializers.Field[list[str], object, list[str], Any]):
     """A list of texts."""
 
     default_error_messages = {
-        "null": 'null is not a list of texts. Send one such as ["Sales","Finance"], or leave the field out.',
-        "no_list": '{value} is not a list of texts. Send one such as ["Sales","Finance"].',
+        "null": 'null is not a list of texts. Give one such as ["Sales","Finance"], or leave the field out.',
+        "no_list": '{value} is not a list of texts. Give one such as ["Sales","Finance"].',
     }
 
     def to_internal_value(self, data: object) -> list[str]:
@@ -158,7 +159,7 @@ class FileSerializer(ScheduleSerializer):
 
     def get_fields(self) -> Fields:
         """Return a field for each word that may stand in a file."""
-        own_id = _text_field("id", "name", validators=[validate_public_id])
+        own_id = _text_field("id", "name", rules=[validate_public_id])
         state = StateField(source="enabled", required=False)
         return super().get_fields() | {
             "id": own_id,

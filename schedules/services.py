@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django_celery_beat.models import CrontabSchedule
 
 from schedules import runs
 from schedules.changes import Origin, record_changes
+from schedules.cron import CronExpression
 from schedules.lease import lock_lease
 from schedules.models import START_RUNS_TASK, Run, Schedule, ScheduleChange
 from schedules.wakeup import wake_beat
@@ -36,7 +38,7 @@ class UnknownScheduleError(LookupError):
     """There is no schedule with this id."""
 
     def __init__(self, public_id: str) -> None:
-        super().__init__(f"There is no schedule with the id {public_id!r}. GET /v4/schedules lists those there are.")
+        super().__init__(f"There is no schedule with the id {public_id!r}. List the schedules to see which there are.")
 
 
 def get_schedule(public_id: str) -> Schedule:
@@ -59,11 +61,12 @@ def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
     Raises ValidationError for the first one that breaks a rule.
     """
     with _editing() as now:
+        projection = cache(_projection)
         for schedule in schedules:
             schedule.armed_at = now
             schedule.task = START_RUNS_TASK
             schedule.full_clean()
-            schedule.crontab = _projection(schedule)
+            schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
             _save(schedule)
         record_changes(schedules, action=Action.CREATE, origin=origin, at=now)
 
@@ -77,11 +80,19 @@ def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
     return schedule
 
 
-def edit_schedules(schedules: Iterable[Schedule], *, origin: Origin) -> None:
+def edit_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
     """Save the changed values of schedules as edit_schedule does: of all of them or of none."""
     with _editing() as now:
+        projection = cache(_projection)
+        before = {schedule.name: schedule for schedule in _list_schedules([s.name for s in schedules])}
         for schedule in schedules:
-            _edit(schedule, origin=origin, now=now)
+            if diff := _diff(before[schedule.name], schedule):
+                schedule.full_clean()
+                if diff.keys() & {"cron_schedule", "timezone"}:
+                    schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
+                    schedule.armed_at = now
+                _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
+                record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
 
 
 def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
@@ -142,21 +153,12 @@ def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
         return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
 
 
-def _edit(schedule: Schedule, *, origin: Origin, now: datetime) -> None:
-    before = get_schedule(schedule.name)
-    diff = {
-        field: [_plain(getattr(before, field)), _plain(getattr(schedule, field))]
+def _diff(before: Schedule, after: Schedule) -> dict[str, list[object]]:
+    return {
+        field: [_plain(getattr(before, field)), _plain(getattr(after, field))]
         for field in EDITABLE
-        if getattr(before, field) != getattr(schedule, field)
+        if getattr(before, field) != getattr(after, field)
     }
-    if not diff:
-        return
-    schedule.full_clean()
-    if diff.keys() & {"cron_schedule", "timezone"}:
-        schedule.crontab = _projection(schedule)
-        schedule.armed_at = now
-    _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
-    record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
 
 
 @contextmanager
@@ -200,10 +202,11 @@ def _save(schedule: Schedule, *, update_fields: Sequence[str] | None = None) -> 
     schedule.no_changes = False
 
 
-def _projection(schedule: Schedule) -> CrontabSchedule:
-    """Return the crontab row for the schedule's five fields and zone, made where there is none."""
+def _projection(cron_text: str, zone: str) -> CrontabSchedule:
+    """Return the crontab row for the five fields of a cron text and a zone, made where there is none."""
     names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    values = dict(zip(names, schedule.expression.five_field_projection(), strict=True), timezone=schedule.timezone)
+    fields = CronExpression.parse(cron_text).five_field_projection()
+    values = dict(zip(names, fields, strict=True), timezone=zone)
     found = CrontabSchedule.objects.filter(**values).first()
     # bulk_create sends no signal: the library's beat would take one for a change of every task
     return found or CrontabSchedule.objects.bulk_create([CrontabSchedule(**values)])[0]

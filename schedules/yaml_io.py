@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 import yaml
@@ -56,7 +56,10 @@ class ScheduleFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One schedule of a file: where it stands, its values by Butler's words, and what cannot be a value at all."""
+    """One schedule of a file: where it stands, its values by Butler's words, and what cannot be a value at all.
+
+    A problem of the entry as a whole stands under an empty key.
+    """
 
     number: int
     line: int
@@ -70,14 +73,16 @@ class Entry:
         return f"entry {self.number} (line {self.line}{own_id})"
 
 
-def read_entries(text: str) -> list[Entry]:
+def read_entries(text: str, *, first_month: int = 1) -> list[Entry]:
     """Return the schedules of the file's text in their order, with what is wrong with each.
 
-    Raises ScheduleFileError where the text is not YAML, or has no list of schedules.
+    With 0 as `first_month`, the cron texts count months as Butler does, and get numbers that count from 1. Raises
+    ScheduleFileError where the text is not YAML, or has no list of schedules.
     """
     entries = [_read_entry(number, node) for number, node in enumerate(_list_nodes(_compose(text)), start=1)]
     first_with: dict[Value, Entry] = {}
-    return [_refuse_known_id(entry, first_with) for entry in entries]
+    entries = [_refuse_known_id(entry, first_with) for entry in entries]
+    return entries if first_month else [_with_months_from_one(entry) for entry in entries]
 
 
 def write_entries(schedules: Iterable[Mapping[str, Value]]) -> str:
@@ -90,27 +95,8 @@ def write_entries(schedules: Iterable[Mapping[str, Value]]) -> str:
 
 def months_as_numbers(cron: str) -> list[int]:
     """Return the numbers that the month field of a cron text has, steps apart, in their order."""
-    return [int(number) for number in _MONTH_NUMBER.findall(_month_field(cron))]
-
-
-def count_months_from_one(cron: str) -> str:
-    """Return a cron text whose months count from 0, as Butler's do, with months that count from 1.
-
-    Raises ValueError for a month that is not among 0 to 11.
-    """
-    numbers = months_as_numbers(cron)
-    if not numbers:
-        return cron
-    if max(numbers) > 11:
-        raise ValueError(f"Month {max(numbers)} of {cron!r} is not among 0 to 11. Do the file's months count from 1?")
     fields = cron.split()
-    fields[-2] = _MONTH_NUMBER.sub(lambda number: str(int(number[0]) + 1), fields[-2])
-    return " ".join(fields)
-
-
-def _month_field(cron: str) -> str:
-    fields = cron.split()
-    return fields[-2] if len(fields) in (5, 6) else ""
+    return [int(number) for number in _MONTH_NUMBER.findall(fields[-2])] if len(fields) in (5, 6) else []
 
 
 class _Loader(yaml.BaseLoader):
@@ -140,6 +126,9 @@ def _compose(text: str) -> yaml.Node:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"line {line}: the character U+{error.character:04X} cannot stand in a YAML file. Leave it out."
+        raise ScheduleFileError([problem]) from error
+    except (ValueError, OverflowError) as error:
+        problem = "A text in double quotes has an escape, such as \\UFFFFFFFF, that stands for no character."
         raise ScheduleFileError([problem]) from error
     except RecursionError as error:
         raise ScheduleFileError(["The file is nested too deeply to be a list of schedules."]) from error
@@ -173,8 +162,7 @@ def _list_nodes(root: yaml.Node) -> Sequence[yaml.Node]:
 
 def _read_entry(number: int, node: yaml.Node) -> Entry:
     if not isinstance(node, yaml.MappingNode):
-        problem = "this is no schedule; write name: ... and so on, each on its own line"
-        return Entry(number, _line(node), {}, {"": problem})
+        return Entry(number, _line(node), {}, {"": "This is no schedule. Write its fields, one a line."})
     values: dict[str, Value] = {}
     problems: dict[str, str] = {}
     for key_node, value_node in node.value:
@@ -199,7 +187,20 @@ def _refuse_known_id(entry: Entry, first_with: dict[Value, Entry]) -> Entry:
     if first is entry:
         return entry
     problem = f"Entry {first.number} (line {first.line}) has this id, too. Give each schedule its own."
-    return Entry(entry.number, entry.line, entry.values, {**entry.problems, "id": problem})
+    return replace(entry, problems={**entry.problems, "id": problem})
+
+
+def _with_months_from_one(entry: Entry) -> Entry:
+    cron = str(entry.values.get("cronSchedule", ""))
+    months = months_as_numbers(cron)
+    if not months:
+        return entry
+    if max(months) > 11:
+        problem = f"Month {max(months)} of {cron!r} is not among 0 to 11. Do the months of this file count from 1?"
+        return replace(entry, problems={**entry.problems, "cronSchedule": problem})
+    fields = cron.split()
+    fields[-2] = _MONTH_NUMBER.sub(lambda number: str(int(number[0]) + 1), fields[-2])
+    return replace(entry, values={**entry.values, "cronSchedule": " ".join(fields)})
 
 
 def _flaw(node: yaml.Node, *, may_be_date: bool) -> str:

@@ -1,0 +1,7 @@
+"""The people's end: Django's admin, dressed by django-unfold. It holds no rules of its own."""
+
+from __future__ import annotations
+
+from schedules.admin import history, library, navigation, people, schedules
+
+__all__ = ["history", "library", "navigation", "people", "schedules"]

@@ -1,0 +1,144 @@
+"""The form of a schedule. What is valid is the model's to say, as it is for the API."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import available_timezones
+
+from django import forms
+from django.urls import reverse_lazy
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from schedules.models import Schedule
+from schedules.policies import Misfire
+
+if TYPE_CHECKING:
+    ScheduleModelForm = forms.ModelForm[Schedule]
+else:
+    ScheduleModelForm = forms.ModelForm
+
+StartupState = Schedule.StartupState
+
+_CRON_HELP = (
+    "Minute, hour, day of month, month, day of week; a sixth field in front of them counts seconds. "
+    "<code>0 6 * * 1-5</code> is 06:00 from Monday to Friday, <code>*/15 * * * *</code> every 15 minutes, "
+    "<code>0 7 L * *</code> 07:00 on the last day of the month, <code>*/30 * * * * *</code> every 30 seconds."
+)
+
+#: htmx, which unfold brings along, asks for the preview again while people type
+_PREVIEWS: dict[str, Any] = {
+    "hx-get": reverse_lazy("admin:schedules_schedule_preview"),
+    "hx-include": "#id_cron_schedule, #id_timezone",
+    "hx-target": "#schedule-preview",
+    "hx-trigger": "input changed delay:300ms",
+    "autocomplete": "off",
+    "spellcheck": "false",
+}
+
+
+class TimeZoneInput(UnfoldAdminTextInputWidget):
+    """A text input that proposes the names of all time zones while one types."""
+
+    template_name = "schedules/time_zone_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Add the names to what the template gets."""
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        return context | {"time_zones": _time_zone_names()}
+
+
+class TagsField(forms.CharField):
+    """A list of tags as people write it: one on each line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the tags as text; what a person typed, or what is no list of texts, as it is."""
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
+            return "\n".join(value)
+        return json.dumps(value, ensure_ascii=False)
+
+    def to_python(self, value: Any) -> Any:
+        """Return the lines that are not empty."""
+        return [line.strip() for line in str(value or "").split("\n") if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Tell whether the text differs from the one that was shown for `initial`."""
+        return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
+
+
+class ScheduleForm(ScheduleModelForm):
+    tags = TagsField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 3}),
+        help_text="One on each line.",
+    )
+    startup_state = forms.ChoiceField(label="State", widget=UnfoldAdminSelectWidget)
+    misfire = forms.ChoiceField(
+        label="After missed starts",
+        choices=[
+            (Misfire.ONCE.value, "Start the task once"),
+            (Misfire.ALL.value, "Start the task once for each of them"),
+            (Misfire.SKIP.value, "Wait for the next time"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+        help_text="What to do when the service was down, or Qlik Sense out of reach, at the time of a start.",
+    )
+
+    class Meta:
+        model = Schedule
+        fields = (
+            "title",
+            "qlik_task_id",
+            "tags",
+            "cron_schedule",
+            "timezone",
+            "startup_state",
+            "misfire",
+            "misfire_grace",
+        )
+        labels = {"qlik_task_id": "Qlik task id", "misfire_grace": "Missed means later than"}
+        help_texts = {
+            "qlik_task_id": "The id of the task to start, such as 0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b. "
+            "The Qlik Management Console shows it under Tasks, in the column ID.",
+            "cron_schedule": _CRON_HELP,
+            "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
+            "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
+        }
+        widgets = {
+            "cron_schedule": UnfoldAdminTextInputWidget({**_PREVIEWS, "class": "cell-code"}),
+            "timezone": TimeZoneInput({**_PREVIEWS, "list": "time-zones"}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Someone who may only look gets a form without fields
+        if "startup_state" in self.fields:
+            self._prepare_startup_state()
+
+    def clean_tags(self) -> Any:
+        """Leave tags that nobody touched as they are, even where lines cannot express them."""
+        return self.cleaned_data["tags"] if "tags" in self.changed_data else self.instance.tags
+
+    def _prepare_startup_state(self) -> None:
+        """Offer two states; a schedule that has the other word for one of them keeps it."""
+        field = cast("forms.ChoiceField", self.fields["startup_state"])
+        started, stopped = StartupState.STARTED.value, StartupState.STOPPED.value
+        if self.instance.startup_state == StartupState.START:
+            started = StartupState.START.value
+        if self.instance.startup_state == StartupState.STOP:
+            stopped = StartupState.STOP.value
+        field.choices = [(started, "Started"), (stopped, "Stopped")]
+        if self.instance.pk:
+            field.label = "State after a restart"
+            field.help_text = (
+                "Counts only where the setting BUTLER_START_STATE is startup; otherwise a schedule stays as it was. "
+                "To start or stop it now, use the buttons above."
+            )
+
+
+@cache
+def _time_zone_names() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))

@@ -1,0 +1,60 @@
+"""The menu at the side, and the first page that explains it: what one may see, the most needed first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+#: Title of the group, then model, icon and purpose of each entry
+_GROUPS = (
+    (
+        "Qlik Sense tasks",
+        (
+            ("schedules.schedule", "calendar_month", "Which task starts when. Add, edit, start and stop them here."),
+            ("schedules.run", "play_circle", "What was started, when, how late, and what Qlik Sense answered."),
+            ("schedules.schedulechange", "manage_history", "Who changed which schedule, when and how."),
+        ),
+    ),
+    (
+        "Housekeeping",
+        (
+            ("django_celery_beat.periodictask", "cleaning_services", "The service’s own repeated work."),
+            ("django_celery_beat.crontabschedule", "event_repeat", "Times of day and week for it."),
+            ("django_celery_beat.intervalschedule", "timer", "Every so many seconds, minutes, hours or days."),
+            ("django_celery_beat.clockedschedule", "alarm", "Single moments."),
+            ("django_celery_beat.solarschedule", "wb_twilight", "Sunrise, noon and sunset at a place."),
+        ),
+    ),
+    (
+        "People",
+        (
+            ("auth.user", "person", "Who may log in here, and what for."),
+            ("auth.group", "group", "Permissions that several people share."),
+        ),
+    ),
+)
+
+
+admin.site.index_title = "Overview"
+admin.site.index_template = "schedules/overview.html"
+
+
+def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return unfold's description of the menu: groups with a title and items."""
+    visible = {
+        model["model"]._meta.label_lower: model
+        for app in admin.site.get_app_list(request)
+        for model in app["models"]
+        if model["admin_url"]
+    }
+    groups = [
+        {"title": title, "items": [_item(visible[entry[0]], *entry[1:]) for entry in entries if entry[0] in visible]}
+        for title, entries in _GROUPS
+    ]
+    return [group for group in groups if group["items"]]
+
+
+def _item(model: dict[str, Any], icon: str, purpose: str) -> dict[str, Any]:
+    return {"title": model["name"], "link": model["admin_url"], "icon": icon, "purpose": purpose}

@@ -1,0 +1,308 @@
+"""Schedules: the list, the form, and the buttons that start, stop and run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery, Value
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
+from unfold.admin import ModelAdmin
+
+from schedules import services
+from schedules.admin import cells
+from schedules.admin.filters import StateFilter, TagFilter
+from schedules.admin.forms import ScheduleForm
+from schedules.admin.moments import format_distance, format_in_zone, format_utc
+from schedules.admin.preview import Preview
+from schedules.changes import Origin
+from schedules.models import Run, Schedule, ScheduleChange
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    class _Columns(TypedDict):
+        read_at: datetime
+        last_run_id: Any
+        last_run_state: str | None
+        last_run_due_at: datetime | None
+
+    Row = WithAnnotations[Schedule, _Columns]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A button: what it does to schedules, and how to tell of it."""
+
+    perform: Callable[..., Sequence[object]]
+    done: str
+    already: str = ""
+    #: The state, started or not, in which there is nothing to do; None for what can always be done
+    needless_when: bool | None = None
+
+
+OPERATIONS = {
+    "start": Operation(services.start_schedules, "started", "started already", needless_when=True),
+    "stop": Operation(services.stop_schedules, "stopped", "stopped already", needless_when=False),
+    "run": Operation(services.run_now, "told to run now; what comes of it appears under Runs"),
+}
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ModelAdmin):
+    """Every change goes through the services, hence through the rules and into the record of changes."""
+
+    form = ScheduleForm
+    list_display = ("listed_title", "state", "times", "next_start", "last_run", "listed_task_id")
+    list_filter = (StateFilter, "timezone", TagFilter)
+    search_fields = ("title", "name", "qlik_task_id")
+    search_help_text = "Name, id or Qlik task id"
+    ordering = ("title",)
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("start_selected", "stop_selected", "run_selected")
+    readonly_fields = ("public_id", "preview")
+    change_form_outer_before_template = "schedules/schedule_panel.html"
+    empty_list_title = "No schedules yet"
+    empty_list_text = (
+        "Add the first one here, create it through the API, or import a file with "
+        "“python manage.py schedules import FILE”."
+    )
+
+    # What is read
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
+        """Add to each schedule its last run, and when all this was read."""
+        # The order is that of the unique constraint's index, so each subquery reads one row of it
+        runs = Run.objects.filter(schedule=OuterRef("pk")).order_by("-due_at", "-reason")
+        schedules: QuerySet[Schedule] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                read_at=Value(timezone.now(), output_field=DateTimeField()),
+                last_run_id=Subquery(runs.values("pk")[:1]),
+                last_run_state=Subquery(runs.values("state")[:1]),
+                last_run_due_at=Subquery(runs.values("due_at")[:1]),
+            )
+        )
+        return schedules
+
+    @admin.display(description="name", ordering="title")
+    def listed_title(self, schedule: Schedule) -> SafeString:
+        """Return the title with the tags beneath."""
+        tags = schedule.tags if isinstance(schedule.tags, list) else []
+        return cells.stack(schedule.title or "(no name)", cells.labels(tags))
+
+    @admin.display(description="state", ordering="enabled")
+    def state(self, schedule: Schedule) -> SafeString:
+        """Return the label for started, stopped or broken."""
+        if schedule.problem:
+            return cells.label("broken", "danger")
+        return cells.label("started", "success") if schedule.enabled else cells.label("stopped")
+
+    @admin.display(description="when", ordering="cron_schedule")
+    def times(self, schedule: Schedule) -> SafeString:
+        """Return the expression in words, itself and the zone; for a broken row what is wrong with it."""
+        written = format_html("{} {}", cells.code(schedule.cron_schedule), schedule.timezone)
+        if problem := schedule.problem:
+            return cells.stack(cells.warning(problem), written)
+        return cells.stack(schedule.expression.describe(), written)
+
+    @admin.display(description="next start")
+    def next_start(self, row: Row) -> SafeString | str:
+        """Return the next start by the schedule's clock and how far off it is."""
+        if row.problem or not row.enabled:
+            return "none"
+        due_at = row.next_due_at(after=row.read_at)
+        if due_at is None:
+            return "never again"
+        local = cells.with_title(format_in_zone(due_at, ZoneInfo(row.timezone), now=row.read_at), format_utc(due_at))
+        return cells.stack(local, format_distance(due_at, now=row.read_at))
+
+    @admin.display(description="last run", ordering="last_run_due_at", empty_value="–")
+    def last_run(self, row: Row) -> SafeString | None:
+        """Return the state of the last run, linked to it, and how long ago it was due."""
+        if row.last_run_id is None or row.last_run_state is None or row.last_run_due_at is None:
+            return None
+        url = reverse("admin:schedules_run_change", args=[row.last_run_id])
+        state = format_html('<a href="{}">{}</a>', url, cells.run_state_label(row.last_run_state))
+        distance = format_distance(row.last_run_due_at, now=row.read_at)
+        return cells.stack(state, cells.with_title(distance, format_utc(row.last_run_due_at)))
+
+    @admin.display(description="Qlik task id", ordering="qlik_task_id")
+    def listed_task_id(self, schedule: Schedule) -> SafeString:
+        """Return the task id as it is copied."""
+        return cells.code(schedule.qlik_task_id)
+
+    @admin.display(description="id in the API")
+    def public_id(self, schedule: Schedule) -> SafeString:
+        """Return the id by which the API knows the schedule."""
+        return cells.code(schedule.name)
+
+    @admin.display(description="next starts")
+    def preview(self, schedule: Schedule) -> SafeString:
+        """Return what the expression and the zone mean."""
+        preview = Preview.of(schedule.cron_schedule, schedule.timezone, now=timezone.now())
+        return format_html('<div id="schedule-preview" aria-live="polite">{}</div>', preview.render())
+
+    def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> list[Any]:
+        """Show the id of a schedule that has one."""
+        identity = ["title", "qlik_task_id", "tags"] + (["public_id"] if obj else [])
+        return [
+            (None, {"fields": identity}),
+            ("When", {"fields": ["cron_schedule", "timezone", "preview"]}),
+            (
+                "After a stop or a gap" if obj else "To begin with",
+                {"fields": ["startup_state", "misfire", "misfire_grace"]},
+            ),
+        ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Schedule | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the panel above the form: how the schedule does, and its buttons."""
+        form = context["adminform"].form
+        if obj is not None:
+            # A form with errors has put what was typed into `obj`
+            saved = self.get_object(request, str(obj.pk)) if form.errors else obj
+            context["panel"] = self._describe(request, saved)
+        if form.errors.keys() & {"cron_schedule", "timezone"}:
+            # No preview of the old values beside new ones that are wrong
+            form.instance.cron_schedule = ""
+        response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return response
+
+    # What is done
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the addresses of the buttons, which take POST only, and of the preview."""
+        wrap = self.admin_site.admin_view
+        operate = wrap(require_POST(self.operate_view))
+        return [
+            path("preview/", wrap(require_GET(self.preview_view)), name="schedules_schedule_preview"),
+            *(
+                path(f"<path:object_id>/{name}/", operate, {"operation": name}, name=f"schedules_schedule_{name}")
+                for name in OPERATIONS
+            ),
+            *super().get_urls(),
+        ]
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the preview of an expression and a zone that are being typed."""
+        if not self.has_view_or_change_permission(request) and not self.has_add_permission(request):
+            raise PermissionDenied
+        texts = [request.GET.get(name, "").strip() for name in ("cron_schedule", "timezone")]
+        return HttpResponse(Preview.of(*texts, now=timezone.now()).render())
+
+    def operate_view(self, request: HttpRequest, object_id: str, operation: str) -> HttpResponseBase:
+        """Do what a button on the page of one schedule says, then show the page again."""
+        schedule = self.get_object(request, unquote(object_id))
+        if schedule is None:
+            gone: HttpResponseBase = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return gone
+        if not self.has_change_permission(request, schedule):
+            raise PermissionDenied
+        self._operate(request, operation, [schedule])
+        return redirect("admin:schedules_schedule_change", quote(schedule.pk))
+
+    @admin.action(description="Start", permissions=["change"])
+    def start_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Start the selected schedules."""
+        self._operate(request, "start", queryset)
+
+    @admin.action(description="Stop", permissions=["change"])
+    def stop_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Stop the selected schedules."""
+        self._operate(request, "stop", queryset)
+
+    @admin.action(description="Run now, once", permissions=["change"])
+    def run_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Run the tasks of the selected schedules now, whatever their state."""
+        self._operate(request, "run", queryset)
+
+    def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
+        """Save through the services."""
+        save = services.edit_schedule if change else services.create_schedule
+        save(obj, origin=_origin(request))
+
+    def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
+        """Delete through the services."""
+        services.delete_schedules([obj.name], origin=_origin(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Delete through the services."""
+        services.delete_schedules([schedule.name for schedule in queryset], origin=_origin(request))
+
+    def get_deleted_objects(
+        self, objs: Iterable[Schedule], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Name the schedules alone: the library's half of each row is no concern of people, runs stay."""
+        titles = [f"{schedule.title} ({schedule.name})" for schedule in objs]
+        return titles, {"schedules": len(titles)}, set(), []
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Show what the services refuse beyond what the form has checked."""
+        try:
+            response: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
+        except (ValidationError, services.UnknownScheduleError) as error:
+            reasons = error.messages if isinstance(error, ValidationError) else [_GONE]
+            self.message_user(request, " ".join(["Nothing was saved.", *reasons]), messages.ERROR)
+            return redirect(request.get_full_path())
+        return response
+
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Show our record of changes: unlike Django's it has those made through the other doors."""
+        return redirect(f"{reverse('admin:schedules_schedulechange_changelist')}?of={quote(object_id)}")
+
+    def _describe(self, request: HttpRequest, schedule: Any) -> dict[str, Any]:
+        return {
+            "state": self.state(schedule),
+            "problem": schedule.problem,
+            "next_start": self.next_start(schedule),
+            "last_run": self.last_run(schedule),
+            "is_started": schedule.enabled,
+            "may_operate": self.has_change_permission(request, schedule),
+            "histories": list(self._list_histories(request, schedule)),
+        }
+
+    def _list_histories(self, request: HttpRequest, schedule: Schedule) -> Iterator[dict[str, str]]:
+        for model, title, icon in ((Run, "Runs", "play_circle"), (ScheduleChange, "Changes", "manage_history")):
+            if self.admin_site.get_model_admin(model).has_view_permission(request):
+                url = reverse(f"admin:schedules_{model._meta.model_name}_changelist")
+                yield {"title": title, "icon": icon, "url": f"{url}?of={schedule.pk}"}
+
+    def _operate(self, request: HttpRequest, name: str, schedules: Iterable[Schedule]) -> None:
+        operation, chosen = OPERATIONS[name], list(schedules)
+        try:
+            operation.perform([schedule.name for schedule in chosen], origin=_origin(request))
+        except services.UnknownScheduleError:
+            self.message_user(request, f"Nothing was done. {_GONE}", messages.ERROR)
+            return
+        needless = sum(schedule.enabled is operation.needless_when for schedule in chosen)
+        done = len(chosen) - needless
+        sentences = [f"{_count(done)} {operation.done}."] if done else []
+        if needless:
+            sentences.append(f"{_count(needless)} {'was' if needless == 1 else 'were'} {operation.already}.")
+        self.message_user(request, " ".join(sentences), messages.SUCCESS if done else messages.INFO)
+
+
+_GONE = "A schedule was deleted in the meantime; load the list again."
+
+
+def _origin(request: HttpRequest) -> Origin:
+    return Origin(source=ScheduleChange.Source.ADMIN, actor=request.user.get_username())
+
+
+def _count(number: int) -> str:
+    return "1 schedule" if number == 1 else f"{number:,} schedules"

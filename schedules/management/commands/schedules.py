@@ -1,0 +1,189 @@
+"""`manage.py schedules`: import, export, list, start and stop schedules."""
+
+from __future__ import annotations
+
+import getpass
+import textwrap
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from schedules import services
+from schedules.changes import Origin
+from schedules.imports import Change, ImportPlan, carry_out, plan_import
+from schedules.models import Schedule, ScheduleChange
+from schedules.serializers import ScheduleSerializer
+from schedules.services import UnknownScheduleError
+from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_entries, write_entries
+
+WIDTH = 80
+
+#: So many schedules, or things that are wrong with a file, are shown; a dry run shows all.
+MOST_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = "Import, export, list, start and stop schedules."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the subcommands."""
+        actions = parser.add_subparsers(dest="action", required=True, title="what to do")
+        importing = actions.add_parser("import", help="create the schedules of a YAML file")
+        importing.add_argument("file", help="a file in Butler's format, as `export` writes it")
+        importing.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+        importing.add_argument("--replace", action="store_true", help="change schedules that exist with other values")
+        importing.add_argument(
+            "--months", choices=["0-11", "1-12"], help="how its months count; in Butler's files 0-11"
+        )
+        exporting = actions.add_parser("export", help="write all schedules as YAML")
+        exporting.add_argument("file", nargs="?", help="where to; to the terminal when it is left out")
+        actions.add_parser("list", help="show all schedules")
+        for action in ("start", "stop"):
+            changing = actions.add_parser(action, help=f"{action} schedules")
+            changing.add_argument("ids", nargs="*", metavar="ID", help="as `list` shows it")
+            changing.add_argument("--all", action="store_true", dest="every", help=f"{action} all schedules")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        """Do what the subcommand says; what is refused ends as a CommandError, hence with exit code 1."""
+        try:
+            getattr(self, f"_{action}")(**options)
+        except ScheduleFileError as error:
+            raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
+        except UnknownScheduleError as error:
+            raise _refusal(f"{error} Nothing was changed.") from error
+        except DatabaseError as error:
+            raise _refusal(f"The database cannot be used: {error}. `make run` sets it up.") from error
+
+    def _import(self, file: str, *, dry_run: bool, replace: bool, months: str | None, **_: Any) -> None:
+        entries = read_entries(_read(file), first_month=0 if months == "0-11" else 1)
+        if months is None:
+            self._warn_of_months(entries)
+        plan = plan_import(entries)
+        self._show(plan, most=None if dry_run else MOST_SHOWN)
+        if plan.changed and not replace:
+            known = f"{len(plan.changed)} of the schedules exist with other values: those marked ~."
+            raise _refusal(f"{known} --replace changes them. Nothing was written.")
+        if not dry_run:
+            carry_out(plan, origin=_origin())
+        outcome = "A dry run, nothing was written" if dry_run else f"Imported {file}"
+        counts = f"{len(plan.new)} new, {len(plan.changed)} changed, {len(plan.unchanged)} unchanged"
+        self.stdout.write(_wrapped(f"{outcome}: {counts}."))
+
+    def _export(self, file: str | None, **_: Any) -> None:
+        schedules = ScheduleSerializer(Schedule.objects.all(), many=True).data
+        text = write_entries(schedules)
+        if file is None:
+            self.stdout.write(text, ending="")
+            return
+        try:
+            Path(file).write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise _refusal(f"{file} cannot be written: {error.strerror}.") from error
+        self.stdout.write(_wrapped(f"Exported {len(schedules)} schedules to {file}."))
+
+    def _list(self, **_: Any) -> None:
+        self._show_schedules(Schedule.objects.all())
+
+    def _start(self, ids: Sequence[str], *, every: bool, **_: Any) -> None:
+        self._show_schedules(services.start_schedules(_chosen(ids, every=every), origin=_origin()))
+
+    def _stop(self, ids: Sequence[str], *, every: bool, **_: Any) -> None:
+        self._show_schedules(services.stop_schedules(_chosen(ids, every=every), origin=_origin()))
+
+    def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
+        lines = [line for schedule in schedules for line in _lines_of(schedule)]
+        self.stdout.write("\n".join(lines) if lines else "There are no schedules.")
+
+    def _show(self, plan: ImportPlan, *, most: int | None) -> None:
+        blocks = [self.style.SUCCESS(_marked("+", schedule)) for schedule in plan.new]
+        blocks += [self.style.WARNING(_marked_change(change)) for change in plan.changed]
+        blocks += [_marked("=", schedule) for schedule in plan.unchanged]
+        for block in blocks[:most]:
+            self.stdout.write(block)
+        if most is not None and len(blocks) > most:
+            self.stdout.write(f"... and {len(blocks) - most:,} more")
+
+    def _warn_of_months(self, entries: Iterable[Entry]) -> None:
+        with_numbers = [entry for entry in entries if months_as_numbers(str(entry.values.get("cronSchedule", "")))]
+        if not with_numbers:
+            return
+        lines = [_cut(f"  {entry.place}: {entry.values['cronSchedule']}") for entry in with_numbers]
+        head = "Months count from 1 here, 3 is March; in Butler's own files from 0, 3 is April. With months as numbers:"
+        foot = "--months 0-11 takes them as Butler does, --months 1-12 as they are, without this warning."
+        self.stderr.write("\n".join([_wrapped(head), *lines, _wrapped(foot)]), self.style.WARNING)
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise _refusal(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        where = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
+        raise _refusal(f"{file} is not UTF-8: {where}. Save it as UTF-8. Nothing was written.") from error
+
+
+def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
+    """Return the ids given, None for all schedules."""
+    if every is bool(ids):
+        raise CommandError("Give the ids of the schedules, or --all for all of them.")
+    return ids or None
+
+
+def _origin() -> Origin:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = ""
+    return Origin(ScheduleChange.Source.COMMAND, user)
+
+
+def _lines_of(schedule: Schedule) -> list[str]:
+    state = "started" if schedule.enabled else "stopped"
+    first = f"{state}  {schedule.name}  {schedule.cron_schedule}  {schedule.timezone}"
+    return [_wrapped(first, indent=9), _cut(f"         {schedule.title}")]
+
+
+def _marked(mark: str, schedule: Schedule) -> str:
+    return _cut(f"{mark} {schedule.name}  {schedule.title}")
+
+
+def _marked_change(change: Change) -> str:
+    lines = [_marked("~", change.before)]
+    for word, (old, new) in change.values.items():
+        lines += [_cut(f"    {word}: {_text_of(old)}"), _cut(f"    {'->':>{len(word) + 1}} {_text_of(new)}")]
+    return "\n".join(lines)
+
+
+def _text_of(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value or "none")
+
+
+def _refusal(sentence: str) -> CommandError:
+    # Django prints the name of the class in front of it
+    room = len("CommandError: ")
+    return CommandError(_wrapped("x" * room + sentence)[room:])
+
+
+def _wrapped_some(sentences: Sequence[str]) -> list[str]:
+    lines = [_wrapped(sentence, indent=2) for sentence in sentences[:MOST_SHOWN]]
+    more = len(sentences) - MOST_SHOWN
+    return [*lines, f"... and {more:,} more"] if more > 0 else lines
+
+
+def _wrapped(text: str, *, indent: int = 0) -> str:
+    return textwrap.fill(_printable(text), WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _cut(text: str) -> str:
+    text = _printable(text)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+
+
+def _printable(text: str) -> str:
+    """Return the text without characters that a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
