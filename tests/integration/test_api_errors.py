@@ -6,10 +6,13 @@ import json
 import logging
 
 import pytest
+from django.contrib import admin
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django_celery_beat.models import PeriodicTask
 
+from butler.urls import answer_bad_request
 from schedules import services
 from schedules.models import Schedule
 from tests.integration.api_calls import BODY, add, post
@@ -271,11 +274,22 @@ def test_too_many_parameters_are_refused(client):
     assert_refused(answer, 400, "Bad Request", "cannot be read")
 
 
-@pytest.mark.parametrize("path", ["/admin/nothing/", "/admin/login/?a=1"])
-def test_people_get_pages(client, path):
-    headers = {} if "nothing" in path else {"host": "evil.example"}
+def test_a_request_that_is_refused_before_any_view_is_answered_in_json(rf):
+    answer = answer_bad_request(rf.get("/v4/schedules"), SuspiciousOperation("too odd"))
 
-    assert client.get(path, headers=headers)["Content-Type"].startswith("text/html")
+    assert (answer.status_code, json.loads(answer.content)["message"]) == (400, "The request cannot be read: too odd")
+
+
+def test_people_get_pages(client, admin_client, monkeypatch, caplog):
+    caplog.set_level(logging.CRITICAL)
+    bad_request = client.get("/admin/login/", headers={"host": "evil.example"})
+    not_found = admin_client.get("/admin/nothing/")
+    monkeypatch.setattr(admin.site, "each_context", lambda _: 1 / 0)
+    client.raise_request_exception = False
+    server_error = client.get("/admin/login/")
+
+    for answer, status in [(bad_request, 400), (not_found, 404), (server_error, 500)]:
+        assert (answer.status_code, answer["Content-Type"]) == (status, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("error", [OperationalError("database is locked"), InterfaceError("connection already closed")])

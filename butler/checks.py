@@ -1,0 +1,49 @@
+"""System checks of the settings: mistakes that can be told before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from butler.address import is_loopback
+from qlik.client import QrsClient
+from qlik.errors import CertificateError
+from schedules.qrs import qrs_settings
+
+#: The checks of what only a running service needs; `manage.py up` and `check --deploy` run them
+QRS_TAG = "qrs"
+
+
+@checks.register("security")
+def check_host(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse an address that other machines can reach: the API asks nobody who they are."""
+    if is_loopback(settings.BUTLER_HOST):
+        return []
+    return [
+        checks.Error(
+            f"BUTLER_HOST is {settings.BUTLER_HOST!r}, but it must be a loopback address: 127.0.0.1, ::1 or localhost. "
+            "The API is open to everyone who reaches it.",
+            hint="Put a proxy that asks for a login in front; docs/configuration.md says more.",
+            id="butler.E001",
+        )
+    ]
+
+
+@checks.register(QRS_TAG, deploy=True)
+def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Check what the client of a real QRS needs, without calling it; the simulator brings its own."""
+    if not settings.QRS_IS_GIVEN:
+        return []
+    try:
+        QrsClient(qrs_settings()).close()
+    except (CertificateError, ValueError) as error:
+        hint = "QRS_CERT_DIR must hold client.pem, client_key.pem and root.pem as Qlik Sense exports them."
+        return [checks.Error(str(error), hint=hint, id="butler.E002")]
+    if settings.QRS_VERIFY == "off":
+        hint = "Set QRS_VERIFY=chain: it accepts a certificate for another host name, but only from root.pem."
+        return [
+            checks.Warning("QRS_VERIFY is off: anyone in the network can pose as QRS.", hint=hint, id="butler.W001")
+        ]
+    return []

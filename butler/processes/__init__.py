@@ -1,0 +1,1 @@
+"""What `manage.py up` is made of: the processes of the service on one machine, started, watched and stopped."""

@@ -1,0 +1,52 @@
+"""The programs of the service, each by the command that its ecosystem knows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+
+from butler.processes.child import Program
+
+#: The worker's name among Celery's workers; Celery puts the machine's name for %h
+WORKER_NODE = "butler@%h"
+
+_CELERY = ("-m", "celery", "--quiet", "--skip-checks", "-A", "butler")
+
+
+def python_environment(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with the settings in `servers`, for Python programs."""
+    environment = {**os.environ, **servers, "PYTHONUNBUFFERED": "1"}
+    # It would make every start compile everything again
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
+
+
+def service_programs(servers: Mapping[str, str]) -> list[Program]:
+    """Return web server, beat and worker, which use the given servers."""
+    worker = ("worker", "--without-mingle", "--without-gossip", "--hostname", WORKER_NODE)
+    # Celery warns against root because of pickled messages, which the worker does not accept
+    not_about_root = ("-W", "ignore:You're running the worker with superuser privileges")
+    return [
+        _python("web", "-m", "gunicorn", "butler.wsgi", servers=servers),
+        _python("beat", *_CELERY, "beat", "--pidfile=", servers=servers),
+        _python("worker", *not_about_root, *_CELERY, *worker, servers=servers),
+    ]
+
+
+def simulator_program(*, port: int, control_port: int, certificates: Path) -> Program:
+    """Return the simulated QRS, which makes its certificates where it finds none."""
+    ports = ("--port", str(port), "--control-port", str(control_port))
+    return _python("simulator", "-m", "qlik.simulator", *ports, "--certificates", str(certificates), servers={})
+
+
+def _python(name: str, *arguments: str, servers: Mapping[str, str]) -> Program:
+    return Program(
+        name=name,
+        command=(sys.executable, *arguments),
+        folder=settings.BASE_DIR,
+        environment=python_environment(servers),
+    )

@@ -1,0 +1,54 @@
+"""The programs of the service: all kept running, then stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from butler.processes.child import Child, Program
+from butler.processes.console import Console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Programs that stop together, at the latest `seconds` after the stop began."""
+
+    names: Sequence[str]
+    seconds: float
+
+
+class Supervisor:
+    """Starts programs, keeps them running, and stops them. For one event loop."""
+
+    def __init__(self, console: Console, *, held: Sequence[int] = ()) -> None:
+        self._console = console
+        self._held = held
+        self._children: dict[str, Child] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, program: Program) -> None:
+        """Keep the program running from now on."""
+        child = Child(program, console=self._console, held=self._held)
+        self._children[program.name] = child
+        self._tasks.add(asyncio.create_task(child.keep_running()))
+
+    async def watch(self) -> None:
+        """Wait until cancelled, or until the watching of a program itself fails, and raise that error."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+    async def stop(self, stages: Sequence[Stage]) -> None:
+        """Stop what runs, stage by stage; a program in no stage is killed at the end."""
+        began = asyncio.get_running_loop().time()
+        for stage in stages:
+            running = [self._children[name] for name in stage.names if name in self._children]
+            await asyncio.gather(*(child.stop(by=began + stage.seconds) for child in running))
+        self.kill()
+        await asyncio.gather(*self._tasks)
+
+    def kill(self) -> None:
+        """End everything at once and for good."""
+        for child in self._children.values():
+            child.kill()
