@@ -166,5 +166,5 @@ def test_verification_off_is_one_warning(named_elsewhere: QrsSettings, caplog: p
 def test_no_authority_but_the_site_s_own_is_trusted(settings: QrsSettings) -> None:
     with QrsClient(settings) as client:
         client.about()
-        context = client._transport._session.get_adapter(settings.url)._pool.conn_kw["ssl_context"]
+        context = client._transport._adapter._pool.conn_kw["ssl_context"]
     assert context.cert_store_stats()["x509_ca"] == 1
