@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, starmap
 
 from schedules.cron_fields import Bits, DaysOfMonth, DaysOfWeek, runs_of, values_of
 
@@ -24,9 +24,8 @@ def describe_times(*, seconds: Bits, minutes: Bits, hours: Bits) -> str:
     second_values, minute_values, hour_values = values_of(seconds), values_of(minutes), values_of(hours)
     if len(second_values) == len(minute_values) == 1:
         return _describe_hours(second=second_values[0], minute=minute_values[0], hours=hour_values)
-    times = list(product(hour_values, minute_values, second_values))
-    if len(times) <= _MOST_TIMES_LISTED:
-        return f"At {_join(_clock(*time) for time in times)}"
+    if len(second_values) * len(minute_values) * len(hour_values) <= _MOST_TIMES_LISTED:
+        return f"At {_join(starmap(_clock, product(hour_values, minute_values, second_values)))}"
     units = [_Unit("minute", 60, minute_values), _Unit("hour", 24, hour_values)]
     if second_values != [0]:
         units.insert(0, _Unit("second", 60, second_values))

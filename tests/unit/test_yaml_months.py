@@ -45,6 +45,10 @@ def test_a_month_that_butler_does_not_know_is_reported():
     }
 
 
+def test_a_number_too_long_to_be_one_is_reported():
+    assert "is not among 0 to 11" in read(f"0 6 1 {'9' * 5_000} *").problems["cronSchedule"]
+
+
 def test_months_that_count_from_1_stay_as_they_are():
     assert read("0 6 1 12 *", first_month=1).values == {"cronSchedule": "0 6 1 12 *"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.yaml_io import Entry, ScheduleFileError, read_entries
@@ -185,6 +185,7 @@ def test_a_bomb_of_aliases_does_not_go_off():
     assert "alias" in refusal("\n".join(["butlerSchedule:", "  a0: &a0 [lol]", *levels]))
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("butlerSchedule:\n -[]{}'\"\\Ux0F%&*!|>#,?~\t") | st.characters()))
 def test_whatever_the_text_nothing_but_a_refusal_comes_of_it(text):
     for candidate in (text, f"{HEAD}  - {text}", f"{HEAD}  - id: {text}", f'{HEAD}  - id: "{text}"'):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.yaml_io import read_entries, write_entries
@@ -82,6 +82,7 @@ def test_awkward_texts_survive_and_are_texts_to_every_reader():
     assert {tuple(schedule["tags"]) for schedule in yaml.safe_load(text)["butlerSchedule"]} == {tuple(AWKWARD)}
 
 
+@settings(deadline=None)
 @given(st.lists(schedules))
 def test_what_is_written_is_read_the_same_and_written_the_same(given_schedules):
     text = write_entries(given_schedules)
