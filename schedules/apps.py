@@ -8,4 +8,4 @@ from django.apps import AppConfig
 class SchedulesConfig(AppConfig):
     name = "schedules"
     default_auto_field = "django.db.models.BigAutoField"
-    verbose_name = "Schedules"
+    verbose_name = "Qlik Sense tasks"

@@ -41,8 +41,9 @@ class Schedule(PeriodicTask):
         STOPPED = "stopped", "stopped"
 
     # The default reverse name would replace PeriodicTask.schedule, by which beat computes when a task is due.
+    # Protected, because deleting a crontab deletes the library's tasks that use it.
     periodictask_ptr = models.OneToOneField(
-        PeriodicTask, on_delete=models.CASCADE, parent_link=True, primary_key=True, related_name="qlik_schedule"
+        PeriodicTask, on_delete=models.PROTECT, parent_link=True, primary_key=True, related_name="qlik_schedule"
     )
     title = models.CharField("name", max_length=1000, help_text="What people call it; need not be unique.")
     cron_schedule = models.CharField(
@@ -113,7 +114,8 @@ class Schedule(PeriodicTask):
     def problem(self) -> str:
         """Why no time can be computed for this row; empty for a sound one."""
         try:
-            self.clean_fields()
+            # The crontab is derived, and checking it would ask the database
+            self.clean_fields(exclude={"crontab"})
             self.clean()
         except ValidationError as error:
             return " ".join(error.messages)
@@ -125,7 +127,7 @@ class Schedule(PeriodicTask):
             return None
         try:
             return self.expression.next_after(after, ZoneInfo(self.timezone))
-        except (CronSyntaxError, ValueError, OSError):
+        except (CronSyntaxError, LookupError, ValueError, OSError):
             return None
 
 

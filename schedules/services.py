@@ -60,12 +60,15 @@ def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
 
     Raises ValidationError for the first one that breaks a rule.
     """
+    for schedule in schedules:
+        schedule.armed_at = timezone.now()
+        schedule.task = START_RUNS_TASK
+        # Beat waits while schedules are saved, so what can be checked before is; saving checks that the id is free
+        schedule.full_clean(exclude={"crontab"}, validate_unique=False)
     with _editing() as now:
         projection = cache(_projection)
         for schedule in schedules:
             schedule.armed_at = now
-            schedule.task = START_RUNS_TASK
-            schedule.full_clean()
             schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
             _save(schedule)
         record_changes(schedules, action=Action.CREATE, origin=origin, at=now)

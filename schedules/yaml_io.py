@@ -40,10 +40,11 @@ _NO_TEXT = {
 _PLAIN = re.compile(
     r"(?!(?:true|false|yes|no|on|off|y|n|null)\Z)[a-z][a-z0-9_./-]*(?: [a-z0-9_./-]+)*"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
-_MONTH_NUMBER = re.compile(r"(?<![/0-9])[0-9]+")
+# At most so many digits that the number can be taken as one
+_MONTH_NUMBER = re.compile(r"(?<![/0-9])[0-9]{1,9}")
 
 
 class ScheduleFileError(ValueError):

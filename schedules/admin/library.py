@@ -85,8 +85,7 @@ class TimesAdmin(ModelAdmin):
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
         """Name the schedules that stand in the way instead of a permission that is lacking."""
         to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        users = [f"Schedule: {schedule}" for row in objs for schedule in _schedules_with(row)]
-        return to_delete, counts, lacking - ({self.opts.verbose_name} if users else set()), protected or users
+        return to_delete, counts, lacking - ({self.opts.verbose_name} if protected else set()), protected
 
     @admin.display(description="used by schedules")
     def used_by(self, obj: Any) -> SafeString | str:

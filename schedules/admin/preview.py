@@ -20,10 +20,16 @@ STARTS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One of the next starts, by the schedule's own clock, and how far that clock is from UTC then."""
+    """One of the next starts, by the schedule's own clock, and how far that clock is from UTC where it is not said."""
 
     local: str
     offset: str
+
+    @classmethod
+    def at(cls, due_at: datetime, zone: ZoneInfo, *, now: datetime) -> Start:
+        """Return the start that is due at the instant."""
+        local = format_in_zone(due_at, zone, now=now)
+        return cls(local, "" if " UTC" in local else format_offset(due_at, zone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,10 @@ def _find_problems(cron_schedule: str, timezone: str) -> Iterator[str]:
             yield from error.messages
 
 
-def _next_starts(expression: CronExpression, zone: ZoneInfo, *, now: datetime) -> Iterator[Start]:
-    after = now
-    for _ in range(STARTS_SHOWN):
-        due_at = expression.next_after(after, zone)
-        if due_at is None:
-            return
-        yield Start(format_in_zone(due_at, zone, now=now), format_offset(due_at, zone))
-        after = due_at
+def _next_starts(expression: CronExpression, zone: ZoneInfo, *, now: datetime) -> list[Start]:
+    starts: list[Start] = []
+    due_at = expression.next_after(now, zone)
+    while due_at and len(starts) < STARTS_SHOWN:
+        starts.append(Start.at(due_at, zone, now=now))
+        due_at = expression.next_after(due_at, zone)
+    return starts

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 from zoneinfo import ZoneInfo
@@ -26,8 +25,8 @@ from schedules.admin import cells
 from schedules.admin.filters import StateFilter, TagFilter
 from schedules.admin.forms import ScheduleForm
 from schedules.admin.moments import format_distance, format_in_zone, format_utc
+from schedules.admin.operations import GONE, OPERATIONS, origin_of
 from schedules.admin.preview import Preview
-from schedules.changes import Origin
 from schedules.models import Run, Schedule, ScheduleChange
 
 if TYPE_CHECKING:
@@ -42,24 +41,6 @@ if TYPE_CHECKING:
     Row = WithAnnotations[Schedule, _Columns]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A button: what it does to schedules, and how to tell of it."""
-
-    perform: Callable[..., Sequence[object]]
-    done: str
-    already: str = ""
-    #: The state, started or not, in which there is nothing to do; None for what can always be done
-    needless_when: bool | None = None
-
-
-OPERATIONS = {
-    "start": Operation(services.start_schedules, "started", "started already", needless_when=True),
-    "stop": Operation(services.stop_schedules, "stopped", "stopped already", needless_when=False),
-    "run": Operation(services.run_now, "told to run now; what comes of it appears under Runs"),
-}
-
-
 @admin.register(Schedule)
 class ScheduleAdmin(ModelAdmin):
     """Every change goes through the services, hence through the rules and into the record of changes."""
@@ -72,7 +53,7 @@ class ScheduleAdmin(ModelAdmin):
     ordering = ("title",)
     show_facets = admin.ShowFacets.NEVER
     actions = ("start_selected", "stop_selected", "run_selected")
-    readonly_fields = ("public_id", "preview")
+    readonly_fields = ("listed_tags", "public_id", "preview")
     change_form_outer_before_template = "schedules/schedule_panel.html"
     empty_list_title = "No schedules yet"
     empty_list_text = (
@@ -101,8 +82,12 @@ class ScheduleAdmin(ModelAdmin):
     @admin.display(description="name", ordering="title")
     def listed_title(self, schedule: Schedule) -> SafeString:
         """Return the title with the tags beneath."""
-        tags = schedule.tags if isinstance(schedule.tags, list) else []
-        return cells.stack(schedule.title or "(no name)", cells.labels(tags))
+        return cells.stack(schedule.title or "(no name)", self.listed_tags(schedule))
+
+    @admin.display(description="tags")
+    def listed_tags(self, schedule: Schedule) -> SafeString:
+        """Return the tags as labels; none where the row is broken and has no list."""
+        return cells.labels(schedule.tags if isinstance(schedule.tags, list) else [])
 
     @admin.display(description="state", ordering="enabled")
     def state(self, schedule: Schedule) -> SafeString:
@@ -122,11 +107,9 @@ class ScheduleAdmin(ModelAdmin):
     @admin.display(description="next start")
     def next_start(self, row: Row) -> SafeString | str:
         """Return the next start by the schedule's clock and how far off it is."""
-        if row.problem or not row.enabled:
-            return "none"
-        due_at = row.next_due_at(after=row.read_at)
+        due_at = None if row.problem else row.next_due_at(after=row.read_at)
         if due_at is None:
-            return "never again"
+            return "none"
         local = cells.with_title(format_in_zone(due_at, ZoneInfo(row.timezone), now=row.read_at), format_utc(due_at))
         return cells.stack(local, format_distance(due_at, now=row.read_at))
 
@@ -157,10 +140,11 @@ class ScheduleAdmin(ModelAdmin):
         return format_html('<div id="schedule-preview" aria-live="polite">{}</div>', preview.render())
 
     def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> list[Any]:
-        """Show the id of a schedule that has one."""
-        identity = ["title", "qlik_task_id", "tags"] + (["public_id"] if obj else [])
+        """Show the id of a schedule that has one, and labels to whom may not edit the tags."""
+        may_edit = obj is None or self.has_change_permission(request, obj)
+        identity = ["title", "qlik_task_id", "tags" if may_edit else "listed_tags", "public_id"]
         return [
-            (None, {"fields": identity}),
+            (None, {"fields": identity if obj else identity[:-1]}),
             ("When", {"fields": ["cron_schedule", "timezone", "preview"]}),
             (
                 "After a stop or a gap" if obj else "To begin with",
@@ -213,36 +197,36 @@ class ScheduleAdmin(ModelAdmin):
             return gone
         if not self.has_change_permission(request, schedule):
             raise PermissionDenied
-        self._operate(request, operation, [schedule])
+        OPERATIONS[operation].perform_on([schedule], request=request)
         return redirect("admin:schedules_schedule_change", quote(schedule.pk))
 
     @admin.action(description="Start", permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Start the selected schedules."""
-        self._operate(request, "start", queryset)
+        OPERATIONS["start"].perform_on(queryset, request=request)
 
     @admin.action(description="Stop", permissions=["change"])
     def stop_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Stop the selected schedules."""
-        self._operate(request, "stop", queryset)
+        OPERATIONS["stop"].perform_on(queryset, request=request)
 
     @admin.action(description="Run now, once", permissions=["change"])
     def run_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Run the tasks of the selected schedules now, whatever their state."""
-        self._operate(request, "run", queryset)
+        OPERATIONS["run"].perform_on(queryset, request=request)
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
         """Save through the services."""
         save = services.edit_schedule if change else services.create_schedule
-        save(obj, origin=_origin(request))
+        save(obj, origin=origin_of(request))
 
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:
         """Delete through the services."""
-        services.delete_schedules([obj.name], origin=_origin(request))
+        services.delete_schedules([obj.name], origin=origin_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Delete through the services."""
-        services.delete_schedules([schedule.name for schedule in queryset], origin=_origin(request))
+        services.delete_schedules([schedule.name for schedule in queryset], origin=origin_of(request))
 
     def get_deleted_objects(
         self, objs: Iterable[Schedule], request: HttpRequest
@@ -256,7 +240,7 @@ class ScheduleAdmin(ModelAdmin):
         try:
             response: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
         except (ValidationError, services.UnknownScheduleError) as error:
-            reasons = error.messages if isinstance(error, ValidationError) else [_GONE]
+            reasons = error.messages if isinstance(error, ValidationError) else [GONE]
             self.message_user(request, " ".join(["Nothing was saved.", *reasons]), messages.ERROR)
             return redirect(request.get_full_path())
         return response
@@ -281,28 +265,3 @@ class ScheduleAdmin(ModelAdmin):
             if self.admin_site.get_model_admin(model).has_view_permission(request):
                 url = reverse(f"admin:schedules_{model._meta.model_name}_changelist")
                 yield {"title": title, "icon": icon, "url": f"{url}?of={schedule.pk}"}
-
-    def _operate(self, request: HttpRequest, name: str, schedules: Iterable[Schedule]) -> None:
-        operation, chosen = OPERATIONS[name], list(schedules)
-        try:
-            operation.perform([schedule.name for schedule in chosen], origin=_origin(request))
-        except services.UnknownScheduleError:
-            self.message_user(request, f"Nothing was done. {_GONE}", messages.ERROR)
-            return
-        needless = sum(schedule.enabled is operation.needless_when for schedule in chosen)
-        done = len(chosen) - needless
-        sentences = [f"{_count(done)} {operation.done}."] if done else []
-        if needless:
-            sentences.append(f"{_count(needless)} {'was' if needless == 1 else 'were'} {operation.already}.")
-        self.message_user(request, " ".join(sentences), messages.SUCCESS if done else messages.INFO)
-
-
-_GONE = "A schedule was deleted in the meantime; load the list again."
-
-
-def _origin(request: HttpRequest) -> Origin:
-    return Origin(source=ScheduleChange.Source.ADMIN, actor=request.user.get_username())
-
-
-def _count(number: int) -> str:
-    return "1 schedule" if number == 1 else f"{number:,} schedules"

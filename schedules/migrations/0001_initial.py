@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 (
                     "periodictask_ptr",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=django.db.models.deletion.PROTECT,
                         parent_link=True,
                         primary_key=True,
                         related_name="qlik_schedule",

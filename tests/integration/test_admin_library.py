@@ -150,7 +150,7 @@ def test_deleting_many_crontabs_stops_at_that_of_a_schedule(admin_client, schedu
     }
 
     page = admin_client.post(CRONTABS, selection).content.decode()
-    assert "Schedule: Morning load" in page
+    assert f'/admin/schedules/schedule/{schedule.pk}/change/">Morning load</a>' in page
     assert "Are you sure" not in page
     admin_client.post(CRONTABS, selection | {"post": "yes"})
 

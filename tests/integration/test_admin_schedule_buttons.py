@@ -179,7 +179,7 @@ def test_many_schedules_are_deleted_by_the_services(admin_client, make_schedule)
 
 
 def test_someone_who_may_only_look_can_only_look(client_of, make_schedule):
-    schedule = make_schedule()
+    schedule = make_schedule(tags=["Sales"])
     client = client_of("view")
 
     response = client.get(LIST)
@@ -187,6 +187,7 @@ def test_someone_who_may_only_look_can_only_look(client_of, make_schedule):
     assert response.context["action_form"] is None
     page = client.get(f"{LIST}{schedule.pk}/change/").content.decode()
     assert schedule.title in page
+    assert '<span class="cell-tag">Sales</span>' in page
     assert "<select" not in page
     assert button(schedule, "stop") not in page
     for operation in ("start", "stop", "run"):

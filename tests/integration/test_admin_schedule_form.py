@@ -209,6 +209,7 @@ def test_a_preview_follows_what_is_typed(admin_client):
     year = timezone.now().year + 1
     assert "06:00" in preview(cron_schedule="0 6 * * 1-5", timezone="Europe/Stockholm")
     assert f"1 Jan {year}, 00:00 UTC" in preview(cron_schedule="@yearly", timezone="UTC")
+    assert "UTC+00:00" not in preview(cron_schedule="@yearly", timezone="UTC")
     assert "is not a time zone" in preview(cron_schedule="0 6 * * 1-5", timezone="Mars")
     assert "hour" in preview(cron_schedule="0 25 * * *", timezone="UTC")
     assert "Fill in" in preview(cron_schedule=" ", timezone="UTC")
@@ -224,4 +225,14 @@ def test_a_page_with_errors_shows_no_starts_of_other_values(admin_client, make_s
     page = response.content.decode()
     assert "At 06:00" not in page
     assert "Fill in" in page
-    assert "CE" in page.partition("Next start")[2], "the panel tells of the saved schedule"
+
+
+def test_a_page_with_errors_previews_what_was_typed_and_tells_of_what_is_saved(admin_client, make_schedule):
+    schedule = make_schedule(cron_schedule="0 6 * * *", timezone="Africa/Lagos")
+
+    response = admin_client.post(
+        change_path(schedule), values_of(admin_client, schedule) | {"timezone": "Asia/Tokyo", "title": ""}
+    )
+
+    assert "06:00 JST" in response.content.decode()
+    assert "06:00 WAT" in response.context["panel"]["next_start"]

@@ -166,7 +166,7 @@ def test_a_save_that_bypasses_the_services_is_seen_too(at_noon, action):
         task.enabled = False
         task.save()
     elif action == "delete":
-        PeriodicTask.objects.get(name=schedule.name).delete()
+        schedule.delete()
     else:
         schedule.refresh_from_db()
         schedule.cron_schedule = "30 * * * * *"

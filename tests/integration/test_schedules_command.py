@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from tests.integration.api_calls import add
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "schedules.yaml"
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples" / "schedules.yaml"
 
 
 class Outcome:
@@ -99,6 +101,18 @@ def test_the_examples_come_out_as_they_went_in(tmp_path):
     assert schedules("export").out == EXAMPLES.read_text(encoding="utf-8")
     assert schedules("export", str(tmp_path / "out.yaml")).out.startswith("Exported 3 schedules to")
     assert (tmp_path / "out.yaml").read_bytes() == EXAMPLES.read_bytes()
+
+
+def test_what_the_documentation_types_works(tmp_path, monkeypatch):
+    text = (DOCS / "reference" / "yaml.md").read_text(encoding="utf-8")
+    (tmp_path / "docs").symlink_to(DOCS)
+    monkeypatch.chdir(tmp_path)
+
+    commands = re.findall(r"^python manage.py schedules (.+)$", text, re.MULTILINE)
+
+    assert [command.split()[0] for command in commands] == ["import", "export", "list", "stop", "start"]
+    assert [schedules(*command.split()).refusal for command in commands] == [""] * 5
+    assert EXAMPLES.read_text(encoding="utf-8").startswith(text.split("```yaml\n")[1].split("```")[0])
 
 
 def test_export_import_export_is_the_same_to_the_byte(make_schedule, tmp_path):

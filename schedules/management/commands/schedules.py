@@ -69,9 +69,9 @@ class Command(BaseCommand):
             raise _refusal(f"{known} --replace changes them. Nothing was written.")
         if not dry_run:
             carry_out(plan, origin=_origin())
-        outcome = "A dry run, nothing was written" if dry_run else f"Imported {file}"
+        outcome = "A dry run, nothing was written" if dry_run else "Imported"
         counts = f"{len(plan.new)} new, {len(plan.changed)} changed, {len(plan.unchanged)} unchanged"
-        self.stdout.write(_wrapped(f"{outcome}: {counts}."))
+        self.stdout.write(f"{outcome}: {counts}.")
 
     def _export(self, file: str | None, **_: Any) -> None:
         schedules = ScheduleSerializer(Schedule.objects.all(), many=True).data
