@@ -29,10 +29,8 @@ control_socket_disable = True
 
 accesslog = "-"
 access_log_format = '%(h)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
-logconfig_dict = {
-    **settings.LOGGING,
+logconfig_dict = settings.LOGGING | {
     "loggers": {
-        **settings.LOGGING["loggers"],
         "gunicorn.error": {"level": "INFO", "propagate": True},
         "gunicorn.access": {"level": "INFO", "propagate": True},
     },

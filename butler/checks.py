@@ -25,7 +25,7 @@ def check_host(app_configs: object = None, **_: Any) -> list[checks.CheckMessage
         checks.Error(
             f"BUTLER_HOST is {settings.BUTLER_HOST!r}, but it must be a loopback address: 127.0.0.1, ::1 or localhost. "
             "The API is open to everyone who reaches it.",
-            hint="Put a proxy that asks for a login in front; docs/configuration.md says more.",
+            hint="Use a tunnel from other machines: ssh -L 8080:127.0.0.1:8080 HOST. See docs/configuration.md.",
             id="butler.E001",
         )
     ]

@@ -181,7 +181,7 @@ LOGGING = {
     },
 }
 
-# The admin's look: instants that name their zone, and django-unfold with the greens of Qlik, dark enough for white text on them
+# The admin's look: instants that name their zone, and greens that are dark enough for white text on them
 FORMAT_MODULE_PATH = "schedules.formats"
 UNFOLD = {
     "SITE_TITLE": "Butler",

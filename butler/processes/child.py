@@ -54,10 +54,10 @@ class BackOff:
 
 
 class Child:
-    """A program that is started again, after a pause, whenever it ends before it is told to.
+    """A program that is started, and again, after a pause, whenever it ends before it is told to.
 
-    It leads a process group of its own, so a Ctrl-C in the terminal does not reach it and all that it starts can
-    be ended with it. The files in `held` stay open in it.
+    It leads a process group of its own: a Ctrl-C in the terminal does not reach it, and all that it starts can be
+    ended with it. The files in `held` stay open in it. `task` ends when it was stopped and nothing of it is left.
     """
 
     def __init__(self, program: Program, *, console: Console, held: Sequence[int] = ()) -> None:
@@ -67,10 +67,26 @@ class Child:
         self._held = held
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._stopping = asyncio.Event()
-        self._ended = asyncio.Event()
+        self.task = asyncio.create_task(self._keep_running())
 
-    async def keep_running(self) -> None:
-        """Run the program again and again; return after `stop`, when nothing of it is left."""
+    async def stop(self, *, by: float) -> None:
+        """Ask the program to end; kill what still runs at `by`, in the event loop's time."""
+        self._stopping.set()
+        self._terminate()
+        seconds = by - asyncio.get_running_loop().time()
+        _, running = await asyncio.wait([self.task], timeout=max(seconds, 0.0))
+        if running:
+            self._console.say(f"{self.program.name} did not stop in time and is killed")
+            self.kill()
+            await asyncio.wait([self.task])
+
+    def kill(self) -> None:
+        """End the program and all that it started, at once and for good."""
+        self._stopping.set()
+        if self.pid is not None:
+            _kill_group(self.pid)
+
+    async def _keep_running(self) -> None:
         clock = asyncio.get_running_loop().time
         back_off = BackOff()
         while not self._stopping.is_set():
@@ -80,25 +96,6 @@ class Child:
                 pause = back_off.pause_after(clock() - started)
                 self._announce(f"{self.program.name} {end}; it starts again in {pause:.0f} s")
                 await self._pause(pause)
-        self._ended.set()
-
-    async def stop(self, *, by: float) -> None:
-        """Ask the program to end; kill what still runs at `by`, in the event loop's time."""
-        self._stopping.set()
-        self._terminate()
-        try:
-            async with asyncio.timeout_at(by):
-                await self._ended.wait()
-        except TimeoutError:
-            self._console.say(f"{self.program.name} did not stop in time and is killed")
-            self.kill()
-            await self._ended.wait()
-
-    def kill(self) -> None:
-        """End the program and all that it started, at once and for good."""
-        self._stopping.set()
-        if self.pid is not None:
-            _kill_group(self.pid)
 
     async def _run(self) -> str:
         """Run the program once and return in words how it ended."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from queue import Full, Queue
+from threading import Thread
 from typing import Self, TextIO
 
 #: The supervisor's own name among those of its processes
 OWN_NAME = "butler"
+#: So many texts wait for a terminal that is held up; what comes then is lost
+MOST_WAITING = 10_000
 
 _WIDTH = 9
 _RESET = "\x1b[0m"
@@ -22,11 +26,19 @@ _COLOURS = {
 
 
 class Console:
-    """Writes to a terminal, a pipe or a file, also after its reader is gone."""
+    """Writes to a terminal, a pipe or a file, in a thread of its own.
 
-    def __init__(self, stream: TextIO, *, colours: bool) -> None:
-        self._stream = stream
+    A terminal that is held up, by Ctrl-S or by a connection that went away, holds up nobody else.
+    """
+
+    def __init__(self, descriptor: int, *, encoding: str = "utf-8", colours: bool = False) -> None:
+        self._descriptor = descriptor
+        self._encoding = encoding
         self._colours = colours
+        self._waiting: Queue[str] = Queue(maxsize=MOST_WAITING)
+        self._lost = 0
+        self._writer = Thread(target=self._write_all, daemon=True)
+        self._writer.start()
 
     @classmethod
     def on(cls, stream: TextIO, *, environment: Mapping[str, str]) -> Self:
@@ -35,7 +47,7 @@ class Console:
         NO_COLOR is the convention of https://no-color.org.
         """
         plain = environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
-        return cls(stream, colours=stream.isatty() and not plain)
+        return cls(stream.fileno(), encoding=stream.encoding, colours=stream.isatty() and not plain)
 
     def show(self, name: str, line: str) -> None:
         """Write one line of the process `name`."""
@@ -51,11 +63,31 @@ class Console:
     def write(self, text: str) -> None:
         """Write text as it is."""
         try:
-            self._stream.write(text)
-            self._stream.flush()
+            self._waiting.put_nowait(text)
+        except Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write what waits, for a second at most, and nothing after that."""
+        try:
+            self._waiting.put_nowait("")
+        except Full:
+            return
+        self._writer.join(timeout=1)
+
+    def _write_all(self) -> None:
+        while text := self._waiting.get():
+            if self._lost:
+                text, self._lost = f"({self._lost} lines were lost here)\n{text}", 0
+            self._write(text.encode(self._encoding, errors="replace"))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
         except OSError:
             # The terminal was closed, or whoever read the pipe is gone: the service goes on without them
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return
 
 
 def without_control_codes(line: str) -> str:

@@ -25,28 +25,25 @@ class Supervisor:
         self._console = console
         self._held = held
         self._children: dict[str, Child] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, program: Program) -> None:
         """Keep the program running from now on."""
-        child = Child(program, console=self._console, held=self._held)
-        self._children[program.name] = child
-        self._tasks.add(asyncio.create_task(child.keep_running()))
+        self._children[program.name] = Child(program, console=self._console, held=self._held)
 
     async def watch(self) -> None:
         """Wait until cancelled, or until the watching of a program itself fails, and raise that error."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        tasks = [child.task for child in self._children.values()]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
 
     async def stop(self, stages: Sequence[Stage]) -> None:
-        """Stop what runs, stage by stage; a program in no stage is killed at the end."""
+        """Stop what runs, stage by stage; a program in no stage is killed in the end."""
         began = asyncio.get_running_loop().time()
         for stage in stages:
             running = [self._children[name] for name in stage.names if name in self._children]
             await asyncio.gather(*(child.stop(by=began + stage.seconds) for child in running))
-        self.kill()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*(child.stop(by=began) for child in self._children.values()))
 
     def kill(self) -> None:
         """End everything at once and for good."""

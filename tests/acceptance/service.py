@@ -139,7 +139,7 @@ class Service:
         try:
             return wait_for(condition, seconds=seconds)
         except AssertionError as error:
-            error.add_note(self.output)
+            error.add_note(f"{self.output}\n{self.processes()}")
             raise
 
     def processes(self) -> dict[int, str]:

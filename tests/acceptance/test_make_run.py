@@ -10,7 +10,6 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -138,7 +137,7 @@ def test_killing_the_supervisor_ends_all_its_processes(tmp_path):
     with Service(tmp_path / "data") as service:
         service.process.kill()
         service.wait_for_end(seconds=5)
-        service.wait_for(lambda: service.processes() == {}, seconds=10)
+        service.wait_for(lambda: service.processes() == {}, seconds=20)
 
 
 def test_a_second_start_goes_on_with_what_the_first_one_kept(tmp_path):
