@@ -177,6 +177,8 @@ LOGGING = {
         # Celery announces each message twice; the ledger's own line says more
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # ... and housekeeping each time
+        "celery.beat": {"level": "WARNING"},
         "django.server": {"handlers": ["console"], "propagate": False},
     },
 }

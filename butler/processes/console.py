@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 from typing import Self, TextIO
@@ -35,7 +36,7 @@ class Console:
         self._descriptor = descriptor
         self._encoding = encoding
         self._colours = colours
-        self._waiting: Queue[str] = Queue(maxsize=MOST_WAITING)
+        self._waiting: Queue[str | None] = Queue(maxsize=MOST_WAITING)
         self._lost = 0
         self._writer = Thread(target=self._write_all, daemon=True)
         self._writer.start()
@@ -62,32 +63,28 @@ class Console:
 
     def write(self, text: str) -> None:
         """Write text as it is."""
+        note = f"({self._lost} lines are lost here)\n" if self._lost else ""
         try:
-            self._waiting.put_nowait(text)
+            self._waiting.put_nowait(note + text)
+            self._lost = 0
         except Full:
             self._lost += 1
 
     def close(self) -> None:
-        """Write what waits, for a second at most, and nothing after that."""
-        try:
-            self._waiting.put_nowait("")
-        except Full:
-            return
-        self._writer.join(timeout=1)
+        """Write what waits, unless the terminal is held up now, and nothing after that."""
+        with suppress(Full):
+            self._waiting.put_nowait(None)
+        self._writer.join(timeout=0.3)
 
     def _write_all(self) -> None:
-        while text := self._waiting.get():
-            if self._lost:
-                text, self._lost = f"({self._lost} lines were lost here)\n{text}", 0
+        while (text := self._waiting.get()) is not None:
             self._write(text.encode(self._encoding, errors="replace"))
 
     def _write(self, data: bytes) -> None:
-        try:
+        # A terminal that was closed, or a pipe that nobody reads any more: the service goes on without them
+        with suppress(OSError):
             while data:
                 data = data[os.write(self._descriptor, data) :]
-        except OSError:
-            # The terminal was closed, or whoever read the pipe is gone: the service goes on without them
-            return
 
 
 def without_control_codes(line: str) -> str:

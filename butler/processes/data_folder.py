@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from butler.errors import DataFolderError, StartError
@@ -19,29 +20,26 @@ class DataFolder:
     def __init__(self, path: Path, *, run_file: Path) -> None:
         self.path = path
         self._run_file = run_file
+        self._lock_file = path / "lock"
         self._ports_file = path / "ports.json"
 
-    def claim(self, *, address: str) -> int:
+    @contextmanager
+    def claim(self, *, address: str) -> Iterator[int]:
         """Make the folder where it is missing and keep every other service out of it.
 
-        The claim lasts as long as the file whose descriptor is returned stays open in any process. Raises
-        StartError when another service has it, or when the folder cannot be written to.
+        Gives the descriptor of the lock file: the claim lasts as long as any process holds that open. Raises
+        StartError when another service has the folder, or when it cannot be written to.
         """
-        lock = self.path / "lock"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{address}, process {os.getpid()}".encode())
-        except BlockingIOError as error:
-            raise StartError(
-                f"Butler runs already with the data folder {self.path}: {lock.read_text()}.\n"
-                "Stop that one, or start another beside it:  BUTLER_DATA_DIR=data2 BUTLER_PORT=8081 make run"
-            ) from error
+            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise DataFolderError(self.path, error) from error
-        return descriptor
+        try:
+            self._take(lock, address)
+            yield lock
+        finally:
+            os.close(lock)
 
     def subfolder(self, name: str) -> Path:
         """Return the folder `name` in this one, made where it is missing; raises DataFolderError."""
@@ -68,6 +66,19 @@ class DataFolder:
     def withdraw(self) -> None:
         """Take the run file away."""
         self._run_file.unlink(missing_ok=True)
+
+    def _take(self, lock: int, address: str) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{address}, process {os.getpid()}".encode())
+        except BlockingIOError as error:
+            raise StartError(
+                f"Butler runs already with the data folder {self.path}: {self._lock_file.read_text()}.\n"
+                "Stop that one, or start another beside it:  BUTLER_DATA_DIR=data2 BUTLER_PORT=8081 make run"
+            ) from error
+        except OSError as error:
+            raise DataFolderError(self._lock_file, error) from error
 
     def _read_ports(self) -> dict[str, int]:
         try:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import redis
 from celery import Celery
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connections
 from kombu.exceptions import OperationalError
 
 from butler.environment import without_password
@@ -42,6 +42,9 @@ async def in_thread(work: Callable[[], Result]) -> Result:
             future.set_result(work())
         except Exception as error:
             future.set_exception(error)
+        finally:
+            # Connections belong to threads, and this one ends
+            connections.close_all()
 
     Thread(target=run, daemon=True).start()
     return await wrap_future(future)
@@ -84,6 +87,8 @@ def answers_worker(redis_url: str) -> bool:
     node = WORKER_NODE.replace("%h", socket.gethostname())
     # The service's own Celery application knows the Redis of its settings only
     with Celery(broker=redis_url, set_as_current=False) as app:
+        # Without them it goes on trying for 6 seconds
+        app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
         try:
             replies = app.control.broadcast("ping", reply=True, destination=[node], limit=1, timeout=0.3)
         except OperationalError:
@@ -127,6 +132,3 @@ def _read_lease() -> tuple[str, int, int] | None:
         return Lease.objects.values_list("holder", "token", "renewals").first()
     except DatabaseError:
         return None
-    finally:
-        # Each look comes from another thread, and connections belong to threads
-        connection.close()

@@ -52,10 +52,13 @@ class Service:
 
         Raises StartError when it cannot start; nothing is left running then either.
         """
-        claim = self._folder.claim(address=f"http://{self._address}")
-        require_free(settings.BUTLER_HOST, settings.BUTLER_PORT)
-        # A process that outlives a killed supervisor goes on holding the claim to the data folder
-        self._supervisor = Supervisor(self._console, held=[claim])
+        with self._folder.claim(address=f"http://{self._address}") as claim:
+            require_free(settings.BUTLER_HOST, settings.BUTLER_PORT)
+            # A process that outlives a killed supervisor goes on holding the claim
+            self._supervisor = Supervisor(self._console, held=[claim])
+            await self._run()
+
+    async def _run(self) -> None:
         running = asyncio.create_task(self._start_and_watch())
         self._obey_signals(running)
         try:

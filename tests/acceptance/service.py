@@ -182,9 +182,12 @@ class Service:
         except requests.RequestException:
             return False
 
-    def simulator(self, path: str) -> Any:
-        """Return what the simulator's control port answers to GET `path`."""
-        return requests.get(f"http://127.0.0.1:{self.server_port('controls')}{path}", timeout=10).json()
+    def simulator(self, path: str, sent: object = None) -> Any:
+        """Return what the simulator's control port answers to GET `path`, or to a POST of what is sent."""
+        url = f"http://127.0.0.1:{self.server_port('controls')}{path}"
+        answer = requests.get(url, timeout=10) if sent is None else requests.post(url, json=sent, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
     def server_port(self, name: str) -> int:
         """Return the port of a server that the service started: redis, qrs or controls."""

@@ -7,9 +7,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import redis
@@ -72,6 +75,7 @@ def test_the_login_that_it_prints_is_valid(service):
     )
     assert service.manage("shell", "-v0", "-c", check).stdout == f"{user}\n"
     assert stat.S_IMODE((service.data_folder / "admin-password").stat().st_mode) == 0o600
+    assert stat.S_IMODE(service.data_folder.stat().st_mode) == 0o700
 
 
 def test_commands_in_a_second_terminal_find_its_servers(service):
@@ -93,6 +97,20 @@ def test_a_signal_stops_everything_in_five_seconds(tmp_path, number):
         assert seconds < STOP_SECONDS
         assert service.processes() == {}
         assert not (service.data_folder / "run.env").exists()
+
+
+def test_a_stop_lets_the_worker_finish_the_call_in_hand(tmp_path):
+    with Service(tmp_path / "data") as service:
+        service.simulator("/faults", {"kind": "delay", "delay_ms": 1500})
+        assert service.call("POST", "/v4/schedules", EVERY_SECOND).status_code == 201
+        service.wait_for(lambda: starts(service) > 0, seconds=10)
+        asked_for = starts(service)
+        _, seconds = service.stop()
+        assert seconds < STOP_SECONDS
+    with closing(sqlite3.connect(tmp_path / "data" / "butler.sqlite3")) as database:
+        states = Counter(state for (state,) in database.execute("SELECT state FROM schedules_run"))
+    assert states["started"] >= asked_for
+    assert states["claimed"] == 0
 
 
 def test_a_second_signal_kills_what_still_stops(tmp_path):
@@ -133,11 +151,13 @@ def is_starting_tasks(service: Service) -> bool:
         return False
 
 
-def test_killing_the_supervisor_ends_all_its_processes(tmp_path):
+def test_killing_the_supervisor_ends_all_its_processes_and_a_new_start_works(tmp_path):
     with Service(tmp_path / "data") as service:
         service.process.kill()
         service.wait_for_end(seconds=5)
         service.wait_for(lambda: service.processes() == {}, seconds=20)
+        service.start()
+        service.wait_until_ready()
 
 
 def test_a_second_start_goes_on_with_what_the_first_one_kept(tmp_path):

@@ -39,3 +39,8 @@ def test_the_example_file_has_every_setting():
 
 def test_the_example_file_sets_nothing():
     assert all(line.startswith("#") for line in (ROOT / ".env.example").read_text().splitlines() if line)
+
+
+def test_it_lists_every_system_check():
+    defined = set(re.findall(r'id="(butler\.[EW]\d+)"', (ROOT / "butler/checks.py").read_text()))
+    assert set(re.findall(r"`(butler\.[EW]\d+)`", DOCUMENT)) == defined

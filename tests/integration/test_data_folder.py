@@ -24,36 +24,46 @@ def folder(tmp_path):
 
 
 def test_a_claim_makes_the_folder_for_its_owner_only(folder):
-    os.close(folder.claim(address="http://127.0.0.1:8080"))
+    with folder.claim(address="http://127.0.0.1:8080"):
+        pass
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_a_second_claim_is_refused_with_the_name_of_the_first(folder):
-    claim = folder.claim(address="http://127.0.0.1:8080")
-    with pytest.raises(StartError) as refusal:
-        folder.claim(address="http://127.0.0.1:8081")
-    os.close(claim)
+    with (
+        folder.claim(address="http://127.0.0.1:8080"),
+        pytest.raises(StartError) as refusal,
+        folder.claim(address="http://127.0.0.1:8081"),
+    ):
+        pass
     first, second = str(refusal.value).splitlines()
     assert first.endswith(f"{folder.path}: http://127.0.0.1:8080, process {os.getpid()}.")
     assert "BUTLER_DATA_DIR=data2 BUTLER_PORT=8081 make run" in second
 
 
 def test_a_claim_ends_with_the_last_process_that_holds_it(folder):
-    claim = folder.claim(address="")
-    heir = subprocess.Popen(["sleep", "1000"], pass_fds=[claim])
-    os.close(claim)
-    with pytest.raises(StartError):
-        folder.claim(address="")
+    with folder.claim(address="") as lock:
+        heir = subprocess.Popen(["sleep", "1000"], pass_fds=[lock])
+    with pytest.raises(StartError), folder.claim(address=""):
+        pass
     heir.kill()
     heir.wait()
-    os.close(folder.claim(address=""))
+    with folder.claim(address=""):
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_the_reason(tmp_path):
     (tmp_path / "file").touch()
     folder = DataFolder(tmp_path / "file" / "data", run_file=tmp_path / "run.env")
     with pytest.raises(DataFolderError, match=r"file/data cannot be written: Not a directory\.\n.*BUTLER_DATA_DIR="):
-        folder.claim(address="")
+        folder.claim(address="").__enter__()
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_with_the_reason(folder):
+    folder.path.mkdir()
+    (folder.path / "lock").symlink_to("/dev/full")
+    with pytest.raises(DataFolderError, match="data/lock cannot be written: "), folder.claim(address=""):
+        pass
 
 
 def test_a_subfolder_that_cannot_be_made_is_an_error_with_the_reason(folder):
@@ -68,14 +78,14 @@ def test_a_full_disk_is_an_error_with_the_reason(tmp_path):
 
 
 def test_ports_are_free_different_and_the_same_next_time(folder):
-    os.close(folder.claim(address=""))
+    folder.path.mkdir()
     ports = folder.choose_ports(["redis", "qrs", "controls"], besides=8080)
     assert len({*ports.values(), 8080}) == 4
     assert folder.choose_ports(["redis", "qrs", "controls"], besides=8080) == ports
 
 
 def test_a_port_that_was_taken_meanwhile_is_replaced(folder):
-    os.close(folder.claim(address=""))
+    folder.path.mkdir()
     before = folder.choose_ports(["redis", "qrs"], besides=8080)
     with socket.create_server(("127.0.0.1", before["redis"])):
         after = folder.choose_ports(["redis", "qrs"], besides=8080)
@@ -84,14 +94,14 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(folder):
 
 
 def test_a_remembered_port_gives_way_to_the_web_servers(folder):
-    os.close(folder.claim(address=""))
+    folder.path.mkdir()
     port = folder.choose_ports(["redis"], besides=8080)["redis"]
     assert folder.choose_ports(["redis"], besides=port)["redis"] != port
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"redis": "many"}', '{"redis": null}', "{"])
 def test_a_damaged_memory_of_ports_counts_as_none(folder, text):
-    os.close(folder.claim(address=""))
+    folder.path.mkdir()
     (folder.path / "ports.json").write_text(text)
     ports = folder.choose_ports(["redis"], besides=8080)
     assert json.loads((folder.path / "ports.json").read_text()) == ports
@@ -102,7 +112,7 @@ def test_what_is_published_is_read_as_settings_are(folder, monkeypatch):
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("QRS_CERT_DIR", "")
     monkeypatch.delenv("QRS_CERT_DIR")
-    os.close(folder.claim(address=""))
+    folder.path.mkdir()
     folder.publish({"REDIS_URL": "redis://127.0.0.1:1/0", "QRS_CERT_DIR": "/a folder/it's #1"})
     read_files(folder.path / "run.env")
     assert (os.environ["REDIS_URL"], os.environ["QRS_CERT_DIR"]) == ("redis://127.0.0.1:1/0", "/a folder/it's #1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 from pathlib import Path
 
@@ -74,15 +73,18 @@ def test_it_keeps_its_data_in_the_folder_and_says_nothing(tmp_path):
     url = f"redis://127.0.0.1:{port}/0"
 
     async def serve(use) -> str:
-        stream = io.StringIO()
-        supervisor = Supervisor(Console(stream, colours=False))
+        file = (tmp_path / "output").open("wb")
+        console = Console(file.fileno())
+        supervisor = Supervisor(console)
         supervisor.start(redis_server.redis_program(port=port, folder=folder))
         while not await in_thread(lambda: answers_redis(url)):
             await asyncio.sleep(0.01)
         with redis.Redis.from_url(url) as client:
             use(client)
         await supervisor.stop([Stage(names=["redis"], seconds=10)])
-        return stream.getvalue()
+        console.close()
+        file.close()
+        return (tmp_path / "output").read_text()
 
     values = []
     assert asyncio.run(serve(lambda client: client.set("kept", "yes"))) == ""

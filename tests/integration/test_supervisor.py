@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,12 @@ LIMIT = 20.0
 class Stand:
     """A supervisor, what it has written, and short ways to use it. One per event loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, held: Sequence[int]) -> None:
         self._folder = folder
-        self._stream = io.StringIO()
-        self.supervisor = Supervisor(Console(self._stream, colours=False))
+        self._output = folder / "output"
+        self._file = self._output.open("wb")
+        self._console = Console(self._file.fileno())
+        self.supervisor = Supervisor(self._console, held=held)
 
     def start(self, script: str, *, name: str = "child", quiet: tuple[str, ...] = ()) -> None:
         self.start_command("sh", "-c", script, name=name, quiet=quiet)
@@ -40,7 +41,11 @@ class Stand:
 
     @property
     def output(self) -> str:
-        return self._stream.getvalue()
+        return self._output.read_text()
+
+    def close(self) -> None:
+        self._console.close()
+        self._file.close()
 
     async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -55,13 +60,14 @@ def run(tmp_path, monkeypatch):
     """Return a function that runs a scenario with a stand of its own and returns what was written."""
     monkeypatch.setattr(child, "FIRST_PAUSE_SECONDS", 0.05)
 
-    def run(scenario: Callable[[Stand], Awaitable[None]]) -> str:
+    def run(scenario: Callable[[Stand], Awaitable[None]], *, held: Sequence[int] = ()) -> str:
         async def run_within_limit() -> str:
-            stand = Stand(tmp_path)
+            stand = Stand(tmp_path, held=held)
             try:
                 await asyncio.wait_for(scenario(stand), LIMIT)
             finally:
                 await stand.stop(seconds=0)
+                stand.close()
             return stand.output
 
         return asyncio.run(run_within_limit())
@@ -231,20 +237,16 @@ def test_a_kill_ends_a_stop_that_takes_long(run):
     run(scenario)
 
 
-def test_a_program_keeps_the_files_open_that_it_is_to_hold(tmp_path):
-    async def scenario() -> None:
-        lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-        stream = io.StringIO()
-        supervisor = Supervisor(Console(stream, colours=False), held=[lock])
-        script = f"readlink /proc/self/fd/{lock}; sleep 1000"
-        command = ("sh", "-c", script)
-        supervisor.start(Program(name="child", command=command, folder=tmp_path, environment=os.environ))
-        while "/lock\n" not in stream.getvalue():
-            await asyncio.sleep(0.01)
-        await supervisor.stop([Stage(names=["child"], seconds=5)])
-        os.close(lock)
+def test_a_program_keeps_the_files_open_that_it_is_to_hold(run, tmp_path):
+    lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    async def scenario(stand):
+        stand.start(f"readlink /proc/self/fd/{lock}; sleep 1000")
+        await stand.until_said("| ")
+        await stand.stop()
+
+    assert run(scenario, held=[lock]) == f"child     | {tmp_path}/lock\n"
+    os.close(lock)
 
 
 def test_an_error_in_the_watching_itself_is_raised(run, monkeypatch):
@@ -259,12 +261,3 @@ def test_an_error_in_the_watching_itself_is_raised(run, monkeypatch):
             await stand.supervisor.watch()
 
     run(scenario)
-
-
-def test_the_console_survives_its_reader():
-    read_end, write_end = os.pipe()
-    with open(write_end, "w") as stream:  # noqa: PTH123  # a descriptor has no path
-        console = Console(stream, colours=False)
-        os.close(read_end)
-        console.say("nobody reads this")
-        console.say("nor this")

@@ -1,19 +1,9 @@
-"""What the supervisor makes of the bytes of its children, and what people read."""
+"""What the supervisor makes of the bytes of its children, and the text for people."""
 
 from __future__ import annotations
 
-import io
-
-import pytest
-
-from butler.processes.console import Console
 from butler.processes.lines import LONGEST_LINE, LineCutter
 from butler.processes.welcome import welcome
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def cut(*chunks: bytes) -> list[str]:
@@ -49,40 +39,6 @@ def test_an_endless_line_comes_in_parts():
     cutter = LineCutter()
     assert cutter.feed(b"x" * (LONGEST_LINE + 1)) == ["x" * (LONGEST_LINE + 1)]
     assert cutter.finish() == []
-
-
-def test_each_line_stands_behind_the_name_of_its_process():
-    stream = io.StringIO()
-    console = Console.on(stream, environment={})
-    console.show("web", "one")
-    console.show("simulator", "two")
-    console.say("three")
-    assert stream.getvalue() == "web       | one\nsimulator | two\nbutler    | three\n"
-
-
-def test_the_name_is_coloured_on_a_terminal():
-    stream = Terminal()
-    Console.on(stream, environment={"TERM": "xterm"}).show("web", "one")
-    assert stream.getvalue() == "\x1b[32mweb       |\x1b[0m one\n"
-
-
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
-def test_colours_can_be_declined(environment):
-    stream = Terminal()
-    Console.on(stream, environment=environment).show("web", "one")
-    assert stream.getvalue() == "web       | one\n"
-
-
-def test_an_empty_no_color_does_not_decline_colours():
-    stream = Terminal()
-    Console.on(stream, environment={"NO_COLOR": ""}).show("web", "one")
-    assert "\x1b" in stream.getvalue()
-
-
-def test_control_codes_of_a_process_do_not_reach_the_terminal():
-    stream = io.StringIO()
-    Console.on(stream, environment={}).show("web", "\x1b[2Jgone\x07\tåäö")
-    assert stream.getvalue() == "web       | \ufffd[2Jgone\ufffd\tåäö\n"
 
 
 def test_the_welcome_wraps_at_eighty_columns_but_leaves_addresses_whole():

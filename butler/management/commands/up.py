@@ -26,3 +26,5 @@ class Command(BaseCommand):
             asyncio.run(Service(console).run())
         except StartError as error:
             raise CommandError(str(error)) from error
+        finally:
+            console.close()
