@@ -31,7 +31,7 @@ bench:  ## Measure how fast cron expressions are evaluated
 	@scripts/setup dev
 	$(PYTHON_HERE) -m tests.benchmarks.bench_cron
 
-chaos:  ## Kill each process of a running service once and see it come back
+chaos:  ## Run the tests that kill processes of a running service
 	@scripts/setup dev
 	$(PYTHON_HERE) -m pytest tests/acceptance -k kill
 

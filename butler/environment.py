@@ -90,6 +90,18 @@ def read_url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
     return value
 
 
+def read_redis_url(name: str, *, default: str) -> str:
+    """Return the value of `name`, the URL of a Redis database: its number may follow the host, and no options."""
+    value = read_url(name, default=default, schemes=("redis", "rediss"))
+    parts = urlsplit(value)
+    if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment:
+        # Celery and redis-py understand different options, so one that suits both is hard to find
+        raise _wrong(
+            name, without_password(value), "may only have a database number after the host, as in redis://host:6379/0"
+        )
+    return value
+
+
 def read_secret_key(name: str, *, kept_in: Path) -> str:
     """Return the value of `name`, or else the key in the file `kept_in`, made there at the first start.
 
@@ -97,6 +109,16 @@ def read_secret_key(name: str, *, kept_in: Path) -> str:
     """
     if key := read_text(name):
         return key
+    try:
+        return _read_or_make_key(kept_in)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {str(kept_in.parent)!r} cannot be used: {error.strerror}. "
+            f"Make it a folder that you may write to, or name another one in BUTLER_DATA_DIR."
+        ) from error
+
+
+def _read_or_make_key(kept_in: Path) -> str:
     if kept_in.is_file():
         return kept_in.read_text().strip()
     kept_in.parent.mkdir(parents=True, exist_ok=True)

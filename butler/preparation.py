@@ -31,7 +31,7 @@ class AdminLogin:
     def __str__(self) -> str:
         if self.password is None:
             return "as you set it (python manage.py changepassword NAME)"
-        return f"{ADMIN_USER} / {self.password}   (kept in {self.kept_in.name} of the data folder)"
+        return f"{ADMIN_USER} / {self.password}   (kept in the file {self.kept_in.name})"
 
 
 def prepare_service() -> AdminLogin:

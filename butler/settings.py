@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ BUTLER_PORT = settings_from.read_whole_number("BUTLER_PORT", default=8080, least
 BUTLER_DIALECT = int(settings_from.read_choice("BUTLER_DIALECT", default="4", allowed=("4", "16")))
 BUTLER_START_STATE = settings_from.read_choice("BUTLER_START_STATE", default="last", allowed=("last", "startup"))
 BUTLER_WORKER_CONCURRENCY = settings_from.read_whole_number("BUTLER_WORKER_CONCURRENCY", default=16, least=1, most=256)
-REDIS_URL = settings_from.read_url("REDIS_URL", default="redis://127.0.0.1:6379/0", schemes=("redis", "rediss"))
+REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service
 QRS_URL = settings_from.read_url("QRS_URL", default="https://127.0.0.1:4242", schemes=("https",))
@@ -140,6 +141,8 @@ DATABASES = {"default": _database()}
 
 # Celery
 CELERY_BROKER_URL = REDIS_URL
+if REDIS_URL.startswith("rediss:"):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
@@ -158,7 +161,8 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULER = "schedules.beat.QlikScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
-    "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10)},
+    # One that waited for longer has proved that the queue is long: what it would take for lost is only waiting
+    "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10), "options": {"expire_seconds": 10}},
 }
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

@@ -34,7 +34,7 @@ POLL_SECONDS = 1.0
 #: Runs on their way to Redis at once
 BATCH_SIZE = 5000
 #: Runs in one message at most: they are claimed and recorded together, and called side by side
-MESSAGE_SIZE = 25
+MESSAGE_SIZE = 16
 
 
 class QlikScheduler(DatabaseScheduler):
@@ -56,9 +56,19 @@ class QlikScheduler(DatabaseScheduler):
         connection = self.app.connection_for_write(transport_options={"max_retries": 0})
         return self.Producer(connection, auto_declare=False)
 
+    def setup_schedule(self) -> None:
+        """Install the housekeeping; a task of the library that cannot be read must not keep beat from starting."""
+        try:
+            super().setup_schedule()
+        except Exception:
+            logger.exception("django-celery-beat cannot read its tasks; schedules go on without them")
+
     def enabled_models_qs(self) -> Any:
-        """Leave to the library's own clock what is no schedule."""
-        return super().enabled_models_qs().filter(qlik_schedule__isnull=True)
+        """Leave to the library's own clock what is no schedule.
+
+        The library would also look at every crontab's hour and zone, those of schedules included, to save some work.
+        """
+        return self.Model.objects.enabled().filter(qlik_schedule__isnull=True)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Do one turn, wait for the next, and return 0: the wait is over already."""
@@ -87,6 +97,7 @@ class QlikScheduler(DatabaseScheduler):
             return False
         if not self._is_loaded:
             self._planner.load(now=time.time())
+            self._lease.renew()
             self._is_loaded = self._has_unpublished = True
             self._next_look = self._library_due = 0.0
         return True
@@ -98,26 +109,32 @@ class QlikScheduler(DatabaseScheduler):
             self._planner.take_changes(now=time.time())
             self._has_unpublished = True
         if planned := self._planner.plan_due(now=time.time()):
-            self._publish(planned)
-        if self._has_unpublished:
-            self._publish(runs.list_unpublished(limit=BATCH_SIZE))
+            self._has_unpublished |= not self._publish(planned)
+        if self._has_unpublished and self._publish_waiting():
+            return 0.0
         self._run_library()
         until_due = self._planner.seconds_until_due(now=time.time())
         until_look = max(self._next_look - time.monotonic(), 0.0)
         return until_look if until_due is None else min(until_due, until_look)
 
-    def _publish(self, run_ids: Sequence[UUID]) -> None:
-        """Put a message for each run on Redis and note it in the ledger; without Redis they stay planned."""
+    def _publish_waiting(self) -> bool:
+        """Publish rows that are planned and not published; return whether there are more to publish right now."""
+        waiting = runs.list_unpublished(limit=BATCH_SIZE)
+        is_sent = self._publish(waiting)
+        self._has_unpublished = not is_sent or len(waiting) == BATCH_SIZE
+        return is_sent and self._has_unpublished
+
+    def _publish(self, run_ids: Sequence[UUID]) -> bool:
+        """Put the runs on Redis and note it in the ledger; False when Redis is away, and then they stay planned."""
         try:
             with self.producer.batch(max_size=BATCH_SIZE):
                 for start in range(0, len(run_ids), MESSAGE_SIZE):
                     self._publish_one([str(run_id) for run_id in run_ids[start : start + MESSAGE_SIZE]])
         except (KombuError, RedisError, OSError) as error:
             logger.error("Redis does not answer, %d runs wait for it: %s", len(run_ids), error)
-            self._has_unpublished = True
-            return
+            return False
         runs.mark_queued(run_ids, now=timezone.now())
-        self._has_unpublished = len(run_ids) == BATCH_SIZE
+        return True
 
     def _publish_one(self, run_ids: list[str]) -> None:
         # What Task.apply_async would send, without the time that it takes to compose it
@@ -133,10 +150,18 @@ class QlikScheduler(DatabaseScheduler):
 
     def _run_library(self) -> None:
         """Let the library run its periodic tasks when one is due or it wants to look again."""
-        if time.monotonic() >= self._library_due:
+        if time.monotonic() < self._library_due:
+            return
+        self._library_due = time.monotonic() + POLL_SECONDS
+        try:
             self._library_due = time.monotonic() + min(super().tick(), POLL_SECONDS)
             if self.should_sync():
                 self._do_sync()
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:
+            # Whatever is wrong with its tasks, schedules go on
+            logger.exception("django-celery-beat's own tasks failed")
 
     def _drop_connection(self) -> None:
         for connection in connections.all(initialized_only=True):

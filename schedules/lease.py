@@ -54,15 +54,19 @@ class PlannerLease:
         if self.token is None:
             return self._take_over()
         if time.monotonic() - self._renewed >= RENEW_SECONDS:
-            self._write(renewals=F("renewals") + 1, renewed_at=timezone.now())
+            self.renew()
         return self.is_held
 
+    def renew(self) -> None:
+        """Show the standbys that this leader is alive."""
+        self._write(renewals=F("renewals") + 1, renewed_at=timezone.now())
+
     def advance(self, *, planned_through: datetime) -> None:
-        """Note how far this leader has planned, within the transaction that inserts the runs.
+        """Renew the lease and note how far this leader has planned, within the transaction that inserts the runs.
 
         It locks the row until that transaction ends. Raises LeaseLostError where another beat leads.
         """
-        self._write(planned_through=planned_through)
+        self._write(planned_through=planned_through, renewals=F("renewals") + 1)
         if self.token is None:
             raise LeaseLostError(f"{self.holder} was no longer the leader; it has written nothing")
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: A clock that steps back further than this makes the planner start afresh from the new time
 CLOCK_STEP_SECONDS = 2.0
+
+#: Rows in one transaction at most
+PART_SIZE = 5000
 
 _COLUMNS = (
     "pk",
@@ -102,7 +106,7 @@ class Planner:
             self._planned_through = now
         self._entries, self._heap = {}, []
         for row in rows:
-            self._put(row, after=self._start_of(row))
+            self._put(row, after=self._start_of(row, now=now))
         logger.info("%d schedules are started; planning from %s on", len(rows), from_epoch(self._planned_through))
 
     def take_changes(self, *, now: float) -> None:
@@ -110,7 +114,7 @@ class Planner:
         if (library_change := PeriodicTasks.last_change()) != self._library_change:
             self._reload_differing(now=now)
             self._library_change = library_change
-        self._take_recorded_changes()
+        self._take_recorded_changes(now=now)
 
     def seconds_until_due(self, *, now: float) -> float | None:
         """Return the seconds to the next due instant, 0 when something is due; None for an empty heap."""
@@ -120,25 +124,34 @@ class Planner:
     def plan_due(self, *, now: float) -> list[UUID]:
         """Write the runs of everything due up to `now` and return those to publish, the longest due first.
 
-        Either all is written or, where the database fails or the lease is lost (LeaseLostError), nothing, and
-        the next pass tries again.
+        Where the database fails or the lease is lost (LeaseLostError), the next pass does the same again: progress is
+        noted last, and a row that is there already is left as it is. After a long absence there are many rows; they
+        are written in parts, so that edits need not wait for them all.
         """
         if now < self._planned_through - CLOCK_STEP_SECONDS:
             self.load(now=now)
+        planned: list[UUID] = []
         due = self._due_entries(now)
-        if not due:
-            return []
-        with transaction.atomic():
-            self._lease.advance(planned_through=from_epoch(now))
-            # An edit that was answered before this pass got the lock decides about this pass
-            self._take_recorded_changes()
-            due = self._due_entries(now)
-            rows = [row for entry in due for row in self._plan_entry(entry, now)]
-            runs.plan_runs(rows)
-        self._planned_through = now
+        rows: Iterator[Run] | None = None
+        is_done = not due
+        while not is_done:
+            with transaction.atomic():
+                self._lease.advance(planned_through=from_epoch(self._planned_through))
+                if rows is None:
+                    # An edit that was answered before this pass got the lock decides about this pass
+                    self._take_recorded_changes(now=now)
+                    due = self._due_entries(now)
+                    rows = chain.from_iterable(self._plan_entry(entry, now) for entry in due)
+                part = list(islice(rows, PART_SIZE))
+                runs.plan_runs(part)
+                if is_done := len(part) < PART_SIZE:
+                    self._lease.advance(planned_through=from_epoch(now))
+            planned += [row.pk for row in part if row.state == Run.State.PLANNED]
+        if due:
+            self._planned_through = now
         for entry in due:
             self._advance(entry, after=now)
-        return [row.pk for row in rows if row.state == Run.State.PLANNED]
+        return planned
 
     def _due_entries(self, now: float) -> list[Entry]:
         """Return the entries due at `now` in the order of their instants; they stay in the heap."""
@@ -150,21 +163,19 @@ class Planner:
             heapq.heappush(self._heap, item)
         return [self._entries[pk] for _, pk in live]
 
-    def _plan_entry(self, entry: Entry, now: float) -> list[Run]:
-        """Return the rows for all occurrences of `entry` up to `now`."""
+    def _plan_entry(self, entry: Entry, now: float) -> Iterator[Run]:
+        """Yield the rows for all occurrences of `entry` up to `now`."""
         due = list(entry.occurrences_up_to(now))
         overdue = settle_overdue(due, now=now, misfire=entry.misfire, grace=entry.grace)
         missed = "Misfire: beat was not planning when it was due."
-        return [
-            *(_run(entry, due, now, reason=Run.Reason.SCHEDULED) for due in overdue.on_time),
-            *(_run(entry, due, now, reason=Run.Reason.CATCH_UP, message=missed) for due in overdue.catch_up),
-            *(
-                _run(entry, due, now, reason=Run.Reason.SCHEDULED, state=Run.State.SKIPPED, message=missed)
-                for due in overdue.skipped
-            ),
-        ]
+        for instant in overdue.skipped:
+            yield _run(entry, instant, now, reason=Run.Reason.SCHEDULED, state=Run.State.SKIPPED, message=missed)
+        for instant in overdue.catch_up:
+            yield _run(entry, instant, now, reason=Run.Reason.CATCH_UP, message=missed)
+        for instant in overdue.on_time:
+            yield _run(entry, instant, now, reason=Run.Reason.SCHEDULED)
 
-    def _take_recorded_changes(self) -> None:
+    def _take_recorded_changes(self, *, now: float) -> None:
         change_id, changed = changes_since(self._change_id)
         rows: list[Mapping[str, Any]] = []
         pks = sorted(changed)
@@ -173,7 +184,7 @@ class Planner:
         for pk in changed:
             self._entries.pop(pk, None)
         for row in rows:
-            self._put(row, after=self._start_of(row))
+            self._put(row, after=self._start_of(row, now=now))
         self._change_id = change_id
 
     def _reload_differing(self, *, now: float) -> None:
@@ -189,9 +200,10 @@ class Planner:
                 self._entries.pop(pk, None)
                 self._put(row, after=now)
 
-    def _start_of(self, row: Mapping[str, Any]) -> float:
+    def _start_of(self, row: Mapping[str, Any], *, now: float) -> float:
+        """Return from when on the row counts: from its last change, if the clock was right then."""
         armed_at: datetime = row["armed_at"]
-        return max(self._planned_through, armed_at.timestamp())
+        return max(self._planned_through, min(armed_at.timestamp(), now))
 
     def _put(self, row: Mapping[str, Any], *, after: float) -> None:
         """Take a schedule's row into the heap, or set it aside where it cannot be computed."""

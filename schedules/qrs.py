@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 
 from django.conf import settings
 
 from qlik.client import QrsClient
 from qlik.settings import QrsSettings
+
+# A cache alone would make one client for each thread of the first burst
+_making = Lock()
 
 
 def qrs_settings() -> QrsSettings:
@@ -25,10 +29,15 @@ def qrs_settings() -> QrsSettings:
     )
 
 
-@cache
 def qrs_client() -> QrsClient:
     """Return the client, made at the first call so that a forked worker gets its own; it keeps its connections.
 
     Raises CertificateError, and tries again at the next call, while the certificate files are not usable.
     """
+    with _making:
+        return _client()
+
+
+@cache
+def _client() -> QrsClient:
     return QrsClient(qrs_settings())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
-from functools import cache
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
@@ -21,21 +23,24 @@ from schedules.qrs import qrs_client
 logger = logging.getLogger(__name__)
 
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
-PATIENCE = timedelta(seconds=2)
+PATIENCE = timedelta(seconds=0.5)
+#: How long to wait before the outcomes of calls are recorded again, in seconds
+RECORD_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
+
+# As many calls at once as the setting says; the threads begin with the first call, hence after a fork
+_CALLERS = ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_prefix="qrs")
 
 
 @shared_task(name=START_RUNS_TASK)
 def start_runs(run_ids: list[str]) -> None:
     """Start the Qlik tasks of some runs: claim them, call QRS for each, record what came of it."""
     claimed = runs.claim_runs([UUID(i) for i in run_ids], worker=name_this_process(), now=timezone.now())
-    calls = {_callers().submit(_start, run): run for run in claimed}
+    calls = {_CALLERS.submit(_start, run): run for run in claimed}
     waiting = set(calls)
     while waiting:
         # Those that end while others are recorded are recorded together
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        outcomes = [outcome for future in done if (outcome := future.result())]
-        if closed := runs.record_outcomes(outcomes):
-            logger.error("%d of these runs were closed while QRS was called: %s", closed, outcomes)
+        _record([outcome for call in done if (outcome := call.result())])
     runs.release_claims([run for call, run in calls.items() if call.result() is None])
 
 
@@ -51,10 +56,20 @@ def sweep_runs() -> None:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
 
 
-@cache
-def _callers() -> ThreadPoolExecutor:
-    """Return the process's threads that call QRS: as many calls at once as the setting says."""
-    return ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_prefix="qrs")
+def _record(outcomes: Sequence[runs.Outcome]) -> None:
+    """Write the outcomes, with patience: what QRS has answered must not be lost to a database that is away."""
+    for pause in RECORD_PAUSES:
+        try:
+            closed = runs.record_outcomes(outcomes)
+            break
+        except (DatabaseError, InterfaceError) as error:
+            logger.error("%d outcomes cannot be recorded, trying again in %s s: %s", len(outcomes), pause, error)
+            connection.close()
+            time.sleep(pause)
+    else:
+        closed = runs.record_outcomes(outcomes)
+    if closed:
+        logger.error("%d of these runs were closed while QRS was called: %s", closed, outcomes)
 
 
 def _start(run: Run) -> runs.Outcome | None:

@@ -87,7 +87,8 @@ def answers_worker(redis_url: str) -> bool:
     node = WORKER_NODE.replace("%h", socket.gethostname())
     # The service's own Celery application knows the Redis of its settings only
     with Celery(broker=redis_url, set_as_current=False) as app:
-        # Without them it goes on trying for 6 seconds
+        app.conf.broker_use_ssl = getattr(settings, "CELERY_BROKER_USE_SSL", False)
+        # Without these it goes on trying for 6 seconds
         app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
         try:
             replies = app.control.broadcast("ping", reply=True, destination=[node], limit=1, timeout=0.3)

@@ -9,8 +9,17 @@ from pathlib import Path
 from butler.errors import StartError
 from butler.processes.child import Program
 
-#: What it says at each start or stop, whatever its log level
-_QUIET = ("Memory overcommit must be enabled", "Received SIGTERM", "is now ready to exit", "User requested shutdown")
+#: What it says at each start and stop, whatever its log level: what it is, how to tune the machine, that it goes
+_QUIET = (
+    "oO0OoO0OoO0Oo",
+    " version=",
+    "Configuration loaded",
+    "Server initialized",
+    "WARNING",
+    "Received SIGTERM",
+    "User requested shutdown",
+    "is now ready to exit",
+)
 
 
 def redis_program(*, port: int, folder: Path) -> Program:

@@ -155,5 +155,5 @@ class Service:
             "Admin": f"http://{self._address}/admin/",
             "Login": str(login),
             "Qlik Sense": qrs,
-            "Data": str(self._folder.path),
+            "Data folder": str(self._folder.path),
         }

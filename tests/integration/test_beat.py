@@ -9,11 +9,12 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from butler.celery import app
+from schedules import beat as beat_module
 from schedules import services
 from schedules.beat import QlikScheduler
 from schedules.models import Lease, Run, Schedule
@@ -72,6 +73,52 @@ def test_rows_wait_for_redis_and_are_sent_when_it_returns(beat, make_schedule, r
 
     sent = set(messages(redis_server))
     assert sent >= {str(run.pk) for run in Run.objects.all()[:2]}
+
+
+def test_a_look_that_falls_together_with_a_pass_publishes_both(beat, make_schedule, redis_server):
+    schedule = make_schedule(cron_schedule="* * * * * *")
+    tick_until(beat, lambda: Run.objects.exists())
+    (by_hand,) = services.run_now([schedule.name], origin=ORIGIN)
+    beat._next_look = 0.0
+    wait_for(lambda: beat._planner.seconds_until_due(now=time.time()) == 0, seconds=5)
+
+    beat._turn()
+
+    assert str(by_hand.pk) in messages(redis_server)
+    assert not Run.objects.filter(state="planned").exists()
+
+
+def test_a_pile_that_waits_is_published_without_a_pause(beat, make_schedule, redis_server, monkeypatch):
+    monkeypatch.setattr(beat_module, "BATCH_SIZE", 2)
+    name = make_schedule(cron_schedule="@yearly").name
+    beat.tick()
+    for _ in range(5):
+        services.run_now([name], origin=ORIGIN)
+    beat._next_look = 0.0
+
+    assert [beat._turn() == 0.0 for _ in range(3)] == [True, True, False]
+
+    assert len(messages(redis_server)) == 5
+
+
+@pytest.mark.parametrize("broken", ["zone of a crontab", "headers of a task"])
+def test_a_row_of_the_library_broken_by_hand_does_not_end_beat(make_schedule, redis_server, broken, caplog):
+    make_schedule(cron_schedule="* * * * * *")
+    if broken == "zone of a crontab":
+        make_schedule(cron_schedule="0 6 * * *", timezone="Europe/Oslo")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE django_celery_beat_crontabschedule SET timezone = 'Europe/Atlantis' WHERE hour = '6'"
+            )
+    else:
+        every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.create(name="other", task="schedules.sweep_runs", interval=every, headers="[]")
+    beat = QlikScheduler(app=app, max_interval=1)
+
+    tick_until(beat, lambda: Run.objects.filter(state="queued").count() >= 2)
+
+    beat.close()
+    assert ("django-celery-beat" in caplog.text) is (broken == "headers of a task")
 
 
 def test_a_beat_that_starts_without_redis_plans_and_sends_later(make_schedule, redis_server):

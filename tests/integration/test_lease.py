@@ -50,6 +50,17 @@ def test_a_leader_that_renews_keeps_the_lease(clock):
         assert not second.keep()
 
 
+def test_a_leader_that_plans_each_second_keeps_the_lease(clock):
+    first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
+    first.keep()
+
+    for second_of_clock in range(20):
+        clock.now += 0.9
+        first.advance(planned_through=from_epoch(second_of_clock))
+        assert not second.keep()
+    assert first.keep()
+
+
 def test_a_silent_leader_is_replaced_and_can_write_no_more(clock):
     first, second = PlannerLease(holder="a/1"), PlannerLease(holder="b/1")
     first.keep()

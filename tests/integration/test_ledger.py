@@ -7,10 +7,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from schedules import runs
+from schedules import runs, services
 from schedules.models import Run, Schedule
+from tests.conftest import ORIGIN
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 
@@ -128,6 +129,75 @@ def test_of_many_workers_one_claims_the_run(make_run):
         worker.join()
 
     assert won == [Run.objects.get().worker]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("hold", ["mark_queued", "claim_runs"])
+def test_a_worker_waits_for_beat_that_is_marking_its_runs(make_run, hold):
+    runs_of_message = [make_run(due_at=NOW - timedelta(seconds=n)) for n in range(3)]
+    ids = [run.pk for run in runs_of_message]
+    claimed: list[Run] = []
+
+    def work() -> None:
+        claimed.extend(runs.claim_runs(ids, worker="w", now=NOW))
+        connection.close()
+
+    with transaction.atomic():
+        if hold == "mark_queued":
+            runs.mark_queued(ids, now=NOW)
+        else:
+            runs.claim_runs(ids, worker="first", now=NOW)
+        worker = threading.Thread(target=work)
+        worker.start()
+        worker.join(timeout=0.3)
+    worker.join(timeout=30)
+
+    # What beat held is there once it lets go; what another worker held is gone
+    assert [run.pk for run in claimed] == (list(reversed(ids)) if hold == "mark_queued" else [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_beat_does_not_wait_for_a_worker_that_is_claiming(make_run):
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("SQLite has one writer at a time")
+    run = make_run()
+    marked = threading.Event()
+
+    def mark() -> None:
+        runs.mark_queued([run.pk], now=NOW)
+        marked.set()
+        connection.close()
+
+    with transaction.atomic():
+        runs.claim_runs([run.pk], worker="w", now=NOW)
+        beat = threading.Thread(target=mark)
+        beat.start()
+        assert marked.wait(10)
+    beat.join()
+
+    assert Run.objects.get().state == Run.State.CLAIMED
+
+
+@pytest.mark.django_db
+class TestStopped:
+    @pytest.mark.parametrize("end", [services.stop_schedules, services.delete_schedules])
+    @pytest.mark.parametrize("reason", [Run.Reason.SCHEDULED, Run.Reason.CATCH_UP])
+    def test_a_run_handed_back_after_the_stop_is_not_claimed_again(self, make_run, end, reason):
+        run = make_run(reason=reason)
+        claimed = claim(run.pk, worker="a", now=NOW)
+        end([run.schedule_name], origin=ORIGIN)
+        runs.release_claims(claimed)
+
+        assert not claim(run.pk, worker="b", now=NOW)
+
+        run.refresh_from_db()
+        assert (run.state, "stopped or deleted" in run.message) == ("skipped", True)
+
+    def test_a_start_by_hand_needs_no_started_schedule(self, make_run):
+        run = make_run(reason=Run.Reason.MANUAL)
+        services.stop_schedules([run.schedule_name], origin=ORIGIN)
+
+        assert claim(run.pk, worker="a", now=NOW)
 
 
 @pytest.mark.django_db

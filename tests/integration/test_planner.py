@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import PeriodicTask
 
+from schedules import planner as planner_module
 from schedules import runs, services
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.models import Lease, Run, Schedule
@@ -219,10 +220,42 @@ def test_a_clock_that_steps_back_plans_from_the_new_time_and_doubles_nothing(at_
 
     back = NOON - 3600
     planner.plan_due(now=back)
-    assert planner.seconds_until_due(now=back) == 3600
+    assert planner.seconds_until_due(now=back) == 60
     planner.plan_due(now=NOON)
 
     assert due_instants().count(0) == 1
+
+
+def test_a_schedule_that_was_changed_while_the_clock_was_ahead_counts_from_now(at_noon):
+    at_noon()
+    Schedule.objects.update(armed_at=datetime.fromtimestamp(NOON + 365 * 86400, UTC))
+
+    assert loaded().seconds_until_due(now=NOON - 0.5) == pytest.approx(0.5)
+
+
+def test_a_long_absence_is_written_in_parts_that_are_each_whole(at_noon, monkeypatch):
+    at_noon(cron_schedule="* * * * * *", misfire="all", misfire_grace=timedelta(0))
+    loaded().plan_due(now=NOON)
+    monkeypatch.setattr(planner_module, "PART_SIZE", 10)
+    after = loaded(lead("second"), now=NOON + 35)
+    written = runs.plan_runs
+    parts: list[int] = []
+
+    def write(rows: list[Run]) -> None:
+        if len(parts) == 2:
+            raise DatabaseError("connection lost")
+        parts.append(len(rows))
+        written(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "plan_runs", write)
+        with pytest.raises(DatabaseError):
+            after.plan_due(now=NOON + 35)
+    assert parts == [10, 10]
+    assert Lease.objects.get().planned_through.timestamp() == NOON
+
+    after.plan_due(now=NOON + 36)
+    assert due_instants() == list(range(37)), "the parts that were written are not doubled, the others not lost"
 
 
 def test_a_pass_costs_the_same_queries_for_one_and_for_many(at_noon):
@@ -238,8 +271,8 @@ def test_a_pass_costs_the_same_queries_for_one_and_for_many(at_noon):
         at_noon()
     planner.take_changes(now=NOON + 1)
 
-    # Savepoint and release, the lease, the changes, the rows
-    assert of_one == queries_of_a_pass(NOON + 60) == 5
+    # Savepoint and release, the lease before and after, the changes, the rows
+    assert of_one == queries_of_a_pass(NOON + 60) == 6
 
 
 def test_a_long_absence_keeps_to_the_grace_of_each_schedule(at_noon):

@@ -89,7 +89,7 @@ def test_the_command_says_who_can_log_in(password_file):
     call_command("prepare", stdout=output)
     password = password_file.read_text().strip()
     assert output.getvalue() == (
-        f"The database is up to date. Admin login: admin / {password}   (kept in admin-password of the data folder)\n"
+        f"The database is up to date. Admin login: admin / {password}   (kept in the file admin-password)\n"
     )
 
 

@@ -66,7 +66,10 @@ def test_where_there_is_no_wheel_the_error_names_the_setting(nothing_on_path, mo
         redis_server.find_redis_server()
 
 
-def test_it_keeps_its_data_in_the_folder_and_says_nothing(tmp_path):
+@pytest.mark.parametrize("kind", ["of the machine", "of the wheel"])
+def test_it_keeps_its_data_in_the_folder_and_says_nothing(tmp_path, monkeypatch, kind):
+    if kind == "of the wheel":
+        monkeypatch.setenv("PATH", "")
     folder = tmp_path / "data folder" / "redis"
     folder.mkdir(parents=True)
     port = free_port()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import services, tasks
+from schedules import qrs, runs, services, tasks
 from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
 from tests.conftest import ORIGIN, TASK_ID
@@ -26,10 +28,10 @@ def service(simulator, settings):
     settings.QRS_URL = simulator.url
     settings.QRS_CERT_DIR = simulator.certificates
     settings.QRS_TIMEOUT = (1.0, 1.0)
-    qrs_client.cache_clear()
+    qrs._client.cache_clear()
     yield
     qrs_client().close()
-    qrs_client.cache_clear()
+    qrs._client.cache_clear()
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_a_site_that_is_down_is_unreachable_and_the_next_call_works(run_now, sim
     assert run.state == "unreachable"
 
     settings.QRS_URL = simulator.url
-    qrs_client.cache_clear()
+    qrs._client.cache_clear()
     run = run_now()
     start(run)
     assert run.state == "started"
@@ -158,6 +160,40 @@ def test_a_site_that_keeps_waiting_gets_no_pile_of_claims(run_now, simulator, mo
 
     assert {run.state for run in runs} == {"planned"}, "they are handed back to beat"
     assert simulator.entries() == []
+
+
+def test_an_answer_of_qrs_outlives_a_database_that_is_away(run_now, monkeypatch, caplog):
+    monkeypatch.setattr(tasks, "RECORD_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(tasks.connection, "close", lambda: None)
+    run, record, failures = run_now(), runs.record_outcomes, iter([OperationalError("gone"), InterfaceError("closed")])
+
+    def fail_first(outcomes: list[runs.Outcome]) -> int:
+        if error := next(failures, None):
+            raise error
+        return record(outcomes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "record_outcomes", fail_first)
+        start(run)
+
+    assert run.state == "started"
+    assert caplog.text.count("cannot be recorded") == 2
+
+
+def test_all_threads_of_a_process_share_one_client():
+    ready, clients = threading.Barrier(16), []
+
+    def ask() -> None:
+        ready.wait()
+        clients.append(qrs_client())
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({id(client) for client in clients}) == 1
 
 
 def test_the_log_tells_schedule_due_time_and_lateness(run_now, caplog):
