@@ -28,7 +28,10 @@ def read_files(*paths: Path) -> None:
 
 def read_text(name: str, default: str = "") -> str:
     """Return the value of `name` without white space around it; an empty value means the default."""
-    return str(env.str(name, default=default)).strip() or default
+    try:
+        return str(env.str(name, default=default)).strip() or default
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {error}.") from error
 
 
 def read_choice(name: str, *, default: str, allowed: Sequence[str], also: Mapping[str, str] | None = None) -> str:
@@ -46,16 +49,6 @@ def read_whole_number(name: str, *, default: int, least: int, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
         raise _wrong(name, value, f"must be a whole number from {least} to {most}")
     return int(value)
-
-
-def read_switch(name: str, *, default: bool) -> bool:
-    """Return the value of `name`: on or off, true or false, yes or no, 1 or 0."""
-    value = read_text(name, "true" if default else "false").lower()
-    if value in ("1", "true", "yes", "on"):
-        return True
-    if value in ("0", "false", "no", "off"):
-        return False
-    raise _wrong(name, value, "must be true or false")
 
 
 def read_timeouts(name: str, *, default: str) -> tuple[float, float]:
@@ -121,11 +114,11 @@ def read_secret_key(name: str, *, kept_in: Path) -> str:
 def _read_or_make_key(kept_in: Path) -> str:
     if kept_in.is_file():
         return kept_in.read_text().strip()
-    kept_in.parent.mkdir(parents=True, exist_ok=True)
+    kept_in.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = kept_in.with_name(f".{kept_in.name}.{os.getpid()}")
     draft.touch(mode=0o600)
-    draft.write_text(get_random_secret_key())
     try:
+        draft.write_text(get_random_secret_key())
         # A link either appears whole or fails because another process was first
         os.link(draft, kept_in)
     except FileExistsError:

@@ -34,7 +34,7 @@ POLL_SECONDS = 1.0
 #: Runs on their way to Redis at once
 BATCH_SIZE = 5000
 #: Runs in one message at most: they are claimed and recorded together, and called side by side
-MESSAGE_SIZE = 16
+MESSAGE_SIZE = 50
 
 
 class QlikScheduler(DatabaseScheduler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from uuid import UUID
 
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
 PATIENCE = timedelta(seconds=0.5)
+#: How often the outcomes of calls are recorded
+RECORD_SECONDS = 0.1
 #: How long to wait before the outcomes of calls are recorded again, in seconds
 RECORD_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
 
@@ -38,8 +40,8 @@ def start_runs(run_ids: list[str]) -> None:
     calls = {_CALLERS.submit(_start, run): run for run in claimed}
     waiting = set(calls)
     while waiting:
-        # Those that end while others are recorded are recorded together
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
+        done, waiting = wait(waiting, timeout=RECORD_SECONDS)
         _record([outcome for call in done if (outcome := call.result())])
     runs.release_claims([run for call, run in calls.items() if call.result() is None])
 

@@ -120,6 +120,21 @@ def test_any_other_url_is_refused(given, value):
         settings_from.read_url("THING", default="", schemes=("redis", "rediss"))
 
 
+@pytest.mark.parametrize(
+    "value", ["redis://127.0.0.1", "redis://127.0.0.1:6379/", "rediss://:secret@[::1]:6379/15", ""]
+)
+def test_a_redis_url_names_a_database_by_its_number(given, value):
+    given(value)
+    assert settings_from.read_redis_url("THING", default="") == value
+
+
+@pytest.mark.parametrize("value", ["redis://host/name", "redis://host/0/1", "redis://host/0?db=1", "redis://host/0#1"])
+def test_a_redis_url_has_no_options(given, value):
+    given(value)
+    with refused(f"{value!r}, but it may only have a database number after the host"):
+        settings_from.read_redis_url("THING", default="")
+
+
 def test_a_path_is_enough_for_a_url_of_a_file(given):
     given("sqlite:////tmp/butler.sqlite3")
     assert settings_from.read_url("THING", default="", schemes=("sqlite",)) == "sqlite:////tmp/butler.sqlite3"
@@ -156,6 +171,12 @@ def test_a_secret_key_is_made_once_and_kept_for_its_owner_only(given, tmp_path):
     assert settings_from.read_secret_key("THING", kept_in=kept_in) == key
     assert stat.S_IMODE(kept_in.stat().st_mode) == 0o600
     assert list(kept_in.parent.iterdir()) == [kept_in]
+
+
+def test_a_secret_key_that_cannot_be_kept_is_refused_with_the_reason(given, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match=r"/file/data' cannot be used: Not a directory\. .*BUTLER_DATA_DIR"):
+        settings_from.read_secret_key("THING", kept_in=tmp_path / "file" / "data" / "key")
 
 
 def test_starts_at_the_same_time_agree_on_one_secret_key(given, tmp_path, monkeypatch):
