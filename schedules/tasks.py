@@ -43,7 +43,7 @@ def start_runs(run_ids: list[str]) -> None:
         # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
         done, waiting = wait(waiting, timeout=RECORD_SECONDS)
         _record([outcome for call in done if (outcome := call.result())])
-    runs.release_claims([run for call, run in calls.items() if call.result() is None])
+        runs.release_claims([calls[call] for call in done if call.result() is None])
 
 
 @shared_task(name="schedules.sweep_runs")

@@ -196,6 +196,31 @@ def test_all_threads_of_a_process_share_one_client():
     assert len({id(client) for client in clients}) == 1
 
 
+def test_a_call_that_hangs_does_not_keep_what_is_handed_back(run_now, monkeypatch):
+    hanging, handed_back = run_now(), run_now()
+    released, was_released = threading.Event(), []
+    release = runs.release_claims
+
+    def start_or_not(run: Run) -> runs.Outcome | None:
+        if run.pk == handed_back.pk:
+            return None
+        was_released.append(released.wait(5))
+        return runs.Outcome(run.pk, Run.State.STARTED, timezone.now(), timezone.now())
+
+    def note(claimed: list[Run]) -> None:
+        release(claimed)
+        if claimed:
+            released.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "_start", start_or_not)
+        patch.setattr(runs, "release_claims", note)
+        start(hanging, handed_back)
+
+    assert was_released == [True], "it was handed back while the other call still hung"
+    assert (hanging.state, handed_back.state) == ("started", "planned")
+
+
 def test_the_log_tells_schedule_due_time_and_lateness(run_now, caplog):
     caplog.set_level(logging.INFO)
     run = run_now()
