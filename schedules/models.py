@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -12,10 +14,13 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django_celery_beat.models import PeriodicTask
 
-from schedules.cron import CronExpression, CronSyntaxError
+from schedules.cron import CronExpression
 from schedules.policies import Misfire
+from schedules.timetable import Timetable, jitter_offset, parse_dates
 from schedules.validators import (
     validate_cron,
+    validate_dates,
+    validate_jitter,
     validate_public_id,
     validate_tags,
     validate_task_id,
@@ -78,6 +83,28 @@ class Schedule(PeriodicTask):
         validators=[MinValueValidator(timedelta(0))],
         help_text="Up to here, late is not missed.",
     )
+    starts_at = models.DateTimeField(null=True, blank=True, help_text="No occurrence before this instant.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="No occurrence after this instant.")
+    max_runs = models.PositiveIntegerField(
+        "greatest number of runs", null=True, blank=True, help_text="After so many runs there are no more."
+    )
+    runs_planned = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Runs planned since the greatest number was last set."
+    )
+    jitter = models.DurationField(
+        default=timedelta(0),
+        validators=[validate_jitter],
+        help_text="Each start is put off by a part of this that is the same every time, so that schedules spread out.",
+    )
+    excluded_dates = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_dates],
+        help_text="Days without occurrences, by the calendar of the schedule's zone: 2026-12-24, "
+        "or 2026-12-24/2027-01-01 for a range.",
+    )
+    paused_until = models.DateTimeField(null=True, blank=True, help_text="Occurrences up to this instant are skipped.")
+    pause_reason = models.CharField(max_length=200, default="", blank=True)
 
     class Meta:
         ordering = ["pk"]
@@ -121,14 +148,40 @@ class Schedule(PeriodicTask):
             return " ".join(error.messages)
         return ""
 
+    @property
+    def timetable(self) -> Timetable:
+        """When it is due; raises ValueError, LookupError and the like where the row was broken by hand."""
+        return make_timetable({column: getattr(self, column) for column in TIMETABLE_COLUMNS})
+
     def next_due_at(self, *, after: datetime) -> datetime | None:
         """Return the next occurrence strictly after `after`, in UTC; None when stopped, broken or never again."""
-        if not self.enabled:
+        if not self.enabled or (self.max_runs is not None and self.runs_planned >= self.max_runs):
             return None
         try:
-            return self.expression.next_after(after, ZoneInfo(self.timezone))
-        except (CronSyntaxError, LookupError, ValueError, OSError):
+            due = self.timetable.next_timestamp(after.timestamp())
+        except (LookupError, ValueError, TypeError, AttributeError, OSError):
             return None
+        return None if due is None else from_epoch(due)
+
+
+#: What decides when a schedule is due
+TIMETABLE_COLUMNS = ("name", "cron_schedule", "timezone", "jitter", "starts_at", "ends_at", "excluded_dates")
+
+
+def make_timetable(row: Mapping[str, Any]) -> Timetable:
+    """Return the timetable of a schedule's row; raises ValueError, LookupError and the like for a broken one.
+
+    `row` has TIMETABLE_COLUMNS.
+    """
+    starts_at, ends_at = row["starts_at"], row["ends_at"]
+    return Timetable(
+        expression=CronExpression.parse(row["cron_schedule"]),
+        zone=ZoneInfo(row["timezone"]),
+        offset=jitter_offset(row["name"], seconds=row["jitter"].total_seconds()) if row["jitter"] else 0,
+        starts_at=-inf if starts_at is None else starts_at.timestamp(),
+        ends_at=inf if ends_at is None else ends_at.timestamp(),
+        excluded=parse_dates(row["excluded_dates"]),
+    )
 
 
 class Run(models.Model):
@@ -141,6 +194,8 @@ class Run(models.Model):
         SCHEDULED = "scheduled", "scheduled"
         CATCH_UP = "catch-up", "catch-up"
         MANUAL = "manual", "by hand"
+        BACKFILL = "backfill", "backfill"
+        REPEATED = "repeated", "repeated, the clock was set back"
 
     class State(models.TextChoices):
         PLANNED = "planned", "planned"
@@ -168,6 +223,9 @@ class Run(models.Model):
     answered_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     qrs_session = models.UUIDField("QRS session", null=True)
+    occurrences = models.PositiveIntegerField(
+        default=1, help_text="More than one where a row stands for all that was skipped from its due instant on."
+    )
     message = models.TextField(default="", blank=True)
     worker = models.CharField(max_length=200, default="", blank=True)
 
@@ -179,12 +237,9 @@ class Run(models.Model):
         indexes = [
             # The history, newest first
             models.Index(fields=["-due_at", "-planned_at"], name="run_history"),
-            # Beat looks for rows to publish, the sweeper for rows that got stuck; both sets are small
-            models.Index(
-                fields=["state", "due_at"],
-                condition=models.Q(state__in=["planned", "queued", "claimed"]),
-                name="run_open",
-            ),
+            # Beat looks for rows to publish, the sweeper for rows that got stuck. Without a condition: SQLite uses a
+            # conditional index only for a query that repeats the condition, word for word
+            models.Index(fields=["state", "due_at"], name="run_by_state"),
         ]
 
     def __str__(self) -> str:
@@ -196,9 +251,17 @@ class Run(models.Model):
         return None if self.called_at is None else self.called_at - self.due_at
 
     @staticmethod
-    def occurrence_id(*, schedule_pk: int, due: int) -> uuid.UUID:
-        """Return the key of the run for the occurrence at `due` (epoch seconds): two planners make the same one."""
-        return uuid.uuid5(_OCCURRENCES, f"{schedule_pk}@{due}")
+    def occurrence_id(*, schedule_pk: int, due: int, repeat: int = 0) -> uuid.UUID:
+        """Return the key of the run for the occurrence at `due` (epoch seconds): two planners make the same one.
+
+        `repeat` counts how often the clock had been set back where that makes an occurrence one of its own.
+        """
+        return uuid.uuid5(_OCCURRENCES, f"{schedule_pk}@{due}#{repeat}" if repeat else f"{schedule_pk}@{due}")
+
+    @staticmethod
+    def backfill_id(*, schedule_pk: int, due: int) -> uuid.UUID:
+        """Return the key of the run that makes up for the occurrence at `due` (epoch seconds): there can be one."""
+        return uuid.uuid5(_OCCURRENCES, f"backfill {schedule_pk}@{due}")
 
 
 _OCCURRENCES = uuid.UUID("4f1c2a52-7f0f-5d3b-9a0e-0a8f8d9e6c11")
@@ -213,6 +276,7 @@ class ScheduleChange(models.Model):
         START = "start", "started"
         STOP = "stop", "stopped"
         DELETE = "delete", "deleted"
+        MAINTENANCE = "maintenance", "maintenance"
 
     class Source(models.TextChoices):
         API = "api", "API"
@@ -220,9 +284,10 @@ class ScheduleChange(models.Model):
         COMMAND = "command", "command line"
         STARTUP = "startup", "start of the service"
 
+    # 0 and an empty name stand for the whole site
     schedule_pk = models.BigIntegerField()
-    schedule_name = models.CharField("schedule id", max_length=200)
-    action = models.CharField(max_length=6, choices=Action)
+    schedule_name = models.CharField("schedule id", max_length=200, blank=True)
+    action = models.CharField(max_length=11, choices=Action)
     source = models.CharField(max_length=7, choices=Source)
     actor = models.CharField(max_length=200, blank=True)
     diff = models.JSONField(default=dict)
@@ -251,9 +316,47 @@ class Lease(models.Model):
     renewals = models.BigIntegerField(default=0)
     renewed_at = models.DateTimeField(null=True)
     planned_through = models.DateTimeField(null=True)
+    # How often the clock was set back, and up to which instant occurrences come a second time since
+    clock_sets = models.IntegerField(default=0)
+    repeats_until = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"lease {self.token} of {self.holder or 'nobody'}"
+
+
+class Absence(models.Model):
+    """A time in which nobody planned, and how far what was missed in it has been settled.
+
+    Schedules are settled in the order of their keys: all up to `settled_pk` are, and the one after it up to
+    `settled_through`. The row is deleted when it is done.
+    """
+
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField()
+    settled_pk = models.BigIntegerField(default=0)
+    settled_through = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"absence from {self.from_at:%Y-%m-%d %H:%M:%S} to {self.until_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class Maintenance(models.Model):
+    """A time in which nothing is started on the whole site, whatever the schedules say."""
+
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="When it ended or is to end; empty: open.")
+    reason = models.CharField(max_length=200, default="", blank=True)
+    actor = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        ordering = ["-began_at"]
+        verbose_name_plural = "maintenance"
+
+    def __str__(self) -> str:
+        return f"maintenance since {self.began_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def from_epoch(seconds: float) -> datetime:

@@ -31,7 +31,14 @@ EDITABLE = (
     "tags",
     "misfire",
     "misfire_grace",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter",
+    "excluded_dates",
 )
+#: What an edit of these changes are the times at which the schedule is due
+_TIMES = frozenset({"cron_schedule", "timezone", "starts_at", "ends_at", "jitter", "excluded_dates"})
 
 
 class UnknownScheduleError(LookupError):
@@ -93,8 +100,11 @@ def edit_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
                 schedule.full_clean()
                 if diff.keys() & {"cron_schedule", "timezone"}:
                     schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
+                if diff.keys() & _TIMES:
                     schedule.armed_at = now
-                _save(schedule, update_fields=[*diff, "crontab", "armed_at", "date_changed"])
+                if "max_runs" in diff:
+                    schedule.runs_planned = 0
+                _save(schedule, update_fields=[*diff, "crontab", "armed_at", "runs_planned", "date_changed"])
                 record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
 
 

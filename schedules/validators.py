@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from functools import cache
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 
 from schedules.cron import CronExpression, CronSyntaxError
+from schedules.timetable import parse_dates
 
 #: Words that stand where an id stands in the API's paths
 RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status"})
+
+#: The longest time by which jitter may put a start off
+MOST_JITTER = timedelta(days=1)
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -63,6 +68,22 @@ def validate_tags(tags: object) -> None:
     """Refuse tags that are not a list of texts."""
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValidationError(f'{tags!r} is not a list of texts. Use one such as ["Sales", "Finance"].', code="tags")
+
+
+def validate_dates(texts: object) -> None:
+    """Refuse excluded dates that are not a list of dates or ranges of dates."""
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValidationError(f'{texts!r} is not a list of dates. Use one such as ["2026-12-24"].', code="dates")
+    try:
+        parse_dates(texts)
+    except ValueError as error:
+        raise ValidationError(str(error), code="dates") from error
+
+
+def validate_jitter(jitter: timedelta) -> None:
+    """Refuse a jitter that is negative or longer than a day."""
+    if not timedelta(0) <= jitter <= MOST_JITTER:
+        raise ValidationError(f"{jitter} cannot be the jitter. Use 0 to 24 hours.", code="jitter")
 
 
 def _similar_zone(name: str) -> str:
