@@ -118,7 +118,7 @@ class QlikScheduler(DatabaseScheduler):
     def _publisher(self) -> Publisher:
         # The library's own producer would wait until Redis returns
         connection = self.app.connection_for_write(transport_options={"max_retries": 0})
-        return Publisher(self.app, self.Producer(connection, auto_declare=False))
+        return Publisher(self._lease, app=self.app, producer=self.Producer(connection, auto_declare=False))
 
     # What follows keeps the library's half going for other periodic tasks, and away from schedules
 

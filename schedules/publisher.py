@@ -21,7 +21,7 @@ from kombu.exceptions import KombuError
 from redis import RedisError
 
 from schedules import runs
-from schedules.lease import lock_lease
+from schedules.lease import PlannerLease
 from schedules.models import START_RUNS_TASK
 from schedules.wakeup import RedisMark
 
@@ -58,8 +58,9 @@ class Rate:
 class Publisher:
     """Sends planned runs to the workers."""
 
-    def __init__(self, app: Any, producer: Any) -> None:
+    def __init__(self, lease: PlannerLease, *, app: Any, producer: Any) -> None:
         """Take Celery's application, and a kombu producer that fails at once while Redis is away."""
+        self._lease = lease
         self._queue = app.conf.task_default_queue
         self._producer = producer
         self._mark = RedisMark()
@@ -80,7 +81,10 @@ class Publisher:
         return self._is_sure
 
     def send(self) -> float | None:
-        """Send what is planned and may go now; return the seconds until more may, None when nothing waits."""
+        """Send what is planned and may go now; return the seconds until more may, None when nothing waits.
+
+        Raises LeaseLostError.
+        """
         try:
             self._make_sure_of_redis()
             keys, room = self._take()
@@ -109,13 +113,12 @@ class Publisher:
 
     def _take(self) -> tuple[list[str], int]:
         """Take the runs that may go now, and return their keys and how many might have gone."""
-        room = min(BATCH_SIZE, self._rate.room())
-        if not self._most_in_hand:
-            return runs.take_planned(most=room, now=timezone.now()), room
         with transaction.atomic():
-            # A leader that does not know yet that it was replaced must not count at the same time
-            lock_lease()
-            room = min(room, max(self._most_in_hand - runs.count_in_hand(), 0))
+            # A leader that was replaced, and does not know it yet, must not take or count at the same time
+            self._lease.renew()
+            room = min(BATCH_SIZE, self._rate.room())
+            if self._most_in_hand:
+                room = min(room, max(self._most_in_hand - runs.count_in_hand(), 0))
             return runs.take_planned(most=room, now=timezone.now()), room
 
     def _publish(self, keys: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ from butler.celery import app
 from schedules import publisher as publisher_module
 from schedules import runs, services
 from schedules.beat import QlikScheduler
-from schedules.models import Run
+from schedules.lease import LeaseLostError
+from schedules.models import Lease, Run
 from schedules.publisher import RETRY_SECONDS, Publisher
 from tests.conftest import ORIGIN
 
@@ -45,6 +46,8 @@ def make_publisher(redis_server):
 
     def make() -> Publisher:
         beats.append(QlikScheduler(app=app, max_interval=1))
+        Lease.objects.update_or_create(pk=1, defaults={"holder": ""})
+        assert beats[-1]._lease.keep()
         return beats[-1]._publisher
 
     yield make
@@ -203,3 +206,15 @@ def test_a_new_leader_sends_again_what_it_cannot_know_to_be_on_redis(make_publis
     make_publisher().send()
 
     assert len(sent(redis_server)) == 1
+
+
+def test_a_leader_that_was_replaced_takes_nothing(make_publisher, plan_runs, redis_server):
+    former = make_publisher()
+    plan_runs(1)
+    make_publisher()
+
+    with pytest.raises(LeaseLostError):
+        former.send()
+
+    assert count("planned") == 1
+    assert sent(redis_server) == []
