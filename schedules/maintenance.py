@@ -13,7 +13,7 @@ from schedules.changes import Origin, record_site_change
 from schedules.editing import editing
 from schedules.models import Maintenance, Run
 from schedules.policies import maintenance_message
-from schedules.validators import validate_reason, validate_until
+from schedules.validators import validate_closure
 
 
 class MaintenanceError(Exception):
@@ -37,9 +37,7 @@ def begin_maintenance(*, until: datetime | None, reason: str, origin: Origin) ->
     with editing() as now:
         if there := current_maintenance(now):
             raise MaintenanceError(there, refused="End it before you begin another one.")
-        if until is not None:
-            validate_until(until, now=now)
-        validate_reason(reason)
+        validate_closure(until=until, reason=reason, now=now)
         begun = Maintenance.objects.create(began_at=now, ended_at=until, reason=reason, actor=origin.actor[:200])
         _skip_waiting(message=maintenance_message(reason))
         diff = {"began_at": [None, _plain(now)], "ended_at": [None, _plain(until)], "reason": [None, reason or None]}

@@ -18,7 +18,7 @@ from schedules.editing import editing
 from schedules.maintenance import refuse_during_maintenance
 from schedules.models import START_RUNS_TASK, Run, Schedule, ScheduleChange
 from schedules.policies import pause_message
-from schedules.validators import validate_reason, validate_until
+from schedules.validators import validate_closure
 
 Action = ScheduleChange.Action
 
@@ -156,8 +156,7 @@ def pause_schedules(
     skipped. Raises ValidationError for an `until` that has passed, UnknownScheduleError; then none is paused.
     """
     with editing() as now:
-        validate_until(until, now=now)
-        validate_reason(reason)
+        validate_closure(until=until, reason=reason, now=now)
         wanted = _list_schedules(public_ids)
         runs.skip_unclaimed([s.pk for s in wanted], message=pause_message(until.astimezone(UTC), reason))
         pause = {"paused_until": until, "pause_reason": reason}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from schedules.views import ScheduleViewSet
+from schedules.views import MaintenanceView, ScheduleViewSet
 
 
 class ScheduleRouter(SimpleRouter):
@@ -20,4 +21,4 @@ class ScheduleRouter(SimpleRouter):
 router = ScheduleRouter(trailing_slash=False, use_regex_path=False)
 router.register("schedules", ScheduleViewSet)
 
-urlpatterns = router.urls
+urlpatterns = [path("maintenance", MaintenanceView.as_view()), *router.urls]

@@ -117,17 +117,43 @@ def validate_period(starts_at: datetime | None, ends_at: datetime | None) -> Non
 def validate_until(until: datetime, *, now: datetime) -> None:
     """Refuse an end of a pause or a maintenance that has passed."""
     if until <= now:
-        problem = f"{_in_utc(until)} has passed, it is {_in_utc(now)} now. Give an instant in the future."
-        raise ValidationError({"until": problem}, code="until")
+        raise ValidationError(
+            f"{_in_utc(until)} has passed, it is {_in_utc(now)} now. Give an instant in the future.", code="until"
+        )
 
 
 def validate_reason(reason: str) -> None:
     """Refuse a reason that is no line of text, or too long for the database."""
     if len(reason) > LONGEST_REASON or not reason.isprintable():
-        problem = (
-            f"{reason[:60]!r} cannot be the reason. Use at most {LONGEST_REASON} printable characters on one line."
-        )
-        raise ValidationError({"reason": problem}, code="reason")
+        rule = f"Use at most {LONGEST_REASON} printable characters on one line."
+        raise ValidationError(f"{reason[:60]!r} cannot be the reason. {rule}", code="reason")
+
+
+def validate_closure(*, until: datetime | None, reason: str, now: datetime) -> None:
+    """Refuse a pause or a maintenance by the rules for its end, None where it has none, and for its reason."""
+    problems: dict[str, ValidationError] = {}
+    try:
+        if until is not None:
+            validate_until(until, now=now)
+    except ValidationError as error:
+        problems["until"] = error
+    try:
+        validate_reason(reason)
+    except ValidationError as error:
+        problems["reason"] = error
+    if problems:
+        raise ValidationError(problems)
+
+
+def read_instant(text: str) -> datetime:
+    """Return the instant that a text in ISO 8601 with its offset names, in UTC; raises ValueError."""
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError(f"{text!r} has no offset from UTC")
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is outside the calendar") from error
 
 
 def _in_utc(moment: datetime) -> str:
