@@ -15,6 +15,7 @@ _GROUPS = (
             ("schedules.schedule", "calendar_month", "Which task starts when. Add, edit, start and stop them here."),
             ("schedules.run", "play_circle", "What was started, when, how late, and what Qlik Sense answered."),
             ("schedules.schedulechange", "manage_history", "Who changed which schedule, when and how."),
+            ("schedules.maintenance", "construction", "Start nothing on the whole site for some time."),
         ),
     ),
     (
