@@ -20,6 +20,7 @@ from schedules.maintenance import (
 )
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
 from tests.conftest import ORIGIN
+from tests.integration.test_planner import loaded, plan
 from tests.integration.test_services import last_change, make_run
 
 pytestmark = pytest.mark.django_db
@@ -174,3 +175,24 @@ def test_beat_is_woken_by_beginning_and_end(redis_server, django_capture_on_comm
                 change()
             assert any(listener.get_message(timeout=1) for _ in range(3))
         listener.close()
+
+
+def test_the_planner_skips_what_falls_into_pause_and_maintenance_and_goes_on_after(make_schedule, clock):
+    paused, other = (make_schedule(cron_schedule="0 * * * *", timezone="UTC") for _ in range(2))
+    services.pause_schedules([paused.name], until=NOON, reason="New disks", origin=ORIGIN)
+    planner = loaded(now=NOW.timestamp())
+
+    for hour in range(11, 14):
+        clock.move_to(NOW.replace(hour=hour))
+        if hour == 12:
+            begin(reason="Upgrade")
+        if hour == 13:
+            end_maintenance(origin=ORIGIN)
+        plan(planner, timezone.now().timestamp())
+        Run.objects.filter(state=Run.State.PLANNED).update(state=Run.State.STARTED)
+
+    for schedule, messages in ((paused, ["Paused", "Paused", ""]), (other, ["", "Maintenance: Upgrade.", ""])):
+        runs = Run.objects.filter(schedule=schedule).order_by("due_at")
+        assert [(run.state == Run.State.SKIPPED, run.message.partition(" until")[0]) for run in runs] == [
+            (bool(message), message) for message in messages
+        ]
