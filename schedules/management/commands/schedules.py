@@ -21,11 +21,10 @@ from schedules.imports import Change, ImportPlan, carry_out, plan_import
 from schedules.maintenance import (
     MaintenanceError,
     begin_maintenance,
-    current_maintenance,
     describe_maintenance,
     end_maintenance,
 )
-from schedules.models import Schedule, ScheduleChange
+from schedules.models import Maintenance, Schedule, ScheduleChange
 from schedules.policies import pause_message
 from schedules.serializers import ScheduleSerializer
 from schedules.services import UnknownScheduleError
@@ -135,7 +134,7 @@ class Command(BaseCommand):
         self.stdout.write("The maintenance has ended." if ended else "The site was not in maintenance.")
 
     def _show_maintenance(self, **_: Any) -> None:
-        there = current_maintenance(timezone.now())
+        there = Maintenance.current_at(timezone.now())
         self.stdout.write(_wrapped(describe_maintenance(there)) if there else "The site is not in maintenance.")
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
