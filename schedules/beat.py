@@ -7,6 +7,7 @@ Redis is sent again from its row. What does not run on one leader's say-so, anot
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from functools import cached_property
@@ -80,6 +81,8 @@ class QlikScheduler(DatabaseScheduler):
     def _load(self) -> None:
         """Start from what the database says, as every new leader does, and as after every error."""
         self._planner.load(now=time.time())
+        # What was loaded stays: the collector need not go through it again, which would take longer than a pass
+        gc.freeze()
         self._publisher.doubt_redis()
         self._is_loaded = self._is_library_changed = True
         self._pulse_at = self._library_at = self._send_at = 0.0
