@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib
 import io
+import signal
 import sys
 import time
 import traceback
@@ -27,6 +28,8 @@ MEASURES = (*HEADINGS, "cron")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for; the exit code tells whether everything could be measured, not whether bars hold."""
     options = make_parser().parse_args(arguments)
+    # Ends as by Ctrl-C: nothing is left running
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     scale = QUICK if options.quick else FULL
     folder = options.output or (None if options.quick else ROOT / "docs/benchmarks")
     with Stage() as stage:

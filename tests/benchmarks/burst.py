@@ -12,7 +12,7 @@ from statistics import median
 from tests.benchmarks.contenders import CONTENDERS, Contender
 from tests.benchmarks.figures import PEERS, Figure
 from tests.benchmarks.process import Process
-from tests.benchmarks.reader import QueueReader
+from tests.benchmarks.reader import Arrivals, QueueReader, list_moments
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.stage import Stage
 
@@ -81,11 +81,13 @@ def _measure_burst(stage: Stage, name: str, number: int, *, rounds: int, patienc
     contender.make_due(*dues)
     with QueueReader(stage.redis_url, check=contender.check_rows) as reader, contender.start_beat() as beat:
         _wait_for_due(beat, dues[0])
-        seconds = dues[-1] - time.time() + 20 + number / SENT_A_SECOND
-        reader.wait_for(number * rounds, count=contender.count_runs, seconds=seconds)
-    if reader.arrivals[0][0] < dues[0] * 1e9:
+        limit = dues[-1] - time.time() + 20 + number / SENT_A_SECOND
+        reader.wait_for(number * rounds, count=contender.count_runs, seconds=limit)
+    moments = list_moments(reader.arrivals, count=contender.count_runs)
+    if moments[0] < dues[0]:
         raise RuntimeError(f"{name} has sent messages before they were due")
-    return Burst(tuple(_last_arrivals(contender, reader, dues)), reader.checked, reader.missing)
+    seconds = [moments[-1] - dues[0]] if rounds == 1 else _last_lateness(contender, reader.arrivals, dues)
+    return Burst(tuple(seconds), reader.checked, reader.missing)
 
 
 def pick_dues(earliest: float, *, rounds: int, gap: int) -> list[int]:
@@ -104,12 +106,10 @@ def _wait_for_due(beat: Process, due: int) -> None:
     time.sleep(max(due - time.time(), 0))
 
 
-def _last_arrivals(contender: Contender, reader: QueueReader, dues: Sequence[int]) -> list[float]:
+def _last_lateness(contender: Contender, arrivals: Arrivals, dues: Sequence[int]) -> list[float]:
     """Return the seconds from each due second to the last message for it."""
-    if len(dues) == 1:
-        return [reader.arrivals[-1][0] / 1e9 - dues[0]]
     last: dict[int, float] = dict.fromkeys(dues, 0.0)
-    for due, lateness in contender.read_lateness(reader.arrivals):
+    for due, lateness in contender.read_lateness(arrivals):
         last[int(due)] = max(last[int(due)], lateness)
     return list(last.values())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -17,11 +17,8 @@ from typing import Protocol
 
 from tests.benchmarks.database import EVERY_SECOND, ServiceDatabase
 from tests.benchmarks.process import Process
-from tests.benchmarks.reader import Check, read_run_ids
+from tests.benchmarks.reader import Arrivals, Check, read_run_ids
 from tests.benchmarks.stage import Stage, compose_command, stock_settings
-
-#: Moments in nanoseconds since 1970, and the messages taken then
-Arrivals = Sequence[tuple[int, list[bytes]]]
 
 LONG_AGO = "2026-01-01 00:00:00"
 WATCHED = [sys.executable, "-m", "tests.benchmarks.watched_beat"]

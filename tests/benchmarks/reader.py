@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
@@ -15,6 +15,9 @@ import redis
 QUEUE = "butler"
 START_RUNS_TASK = "schedules.start_runs"
 Check = Callable[[], AbstractContextManager[Callable[[bytes], bool]]]
+
+#: Moments in nanoseconds since 1970, and the messages taken then
+Arrivals = Sequence[tuple[int, list[bytes]]]
 
 #: Messages taken at once at most
 TAKEN_AT_ONCE = 500
@@ -76,6 +79,11 @@ class QueueReader(threading.Thread):
 
     def _is_pausing(self) -> bool:
         return not self.arrivals or time.time_ns() - self.arrivals[-1][0] > PAUSE_SECONDS * 1e9
+
+
+def list_moments(arrivals: Arrivals, *, count: Callable[[bytes], int]) -> list[float]:
+    """Return when messages for runs have come, in seconds since 1970; `count` tells them from other messages."""
+    return [at_ns / 1e9 for at_ns, messages in arrivals if any(map(count, messages))]
 
 
 def read_run_ids(message: bytes) -> list[str]:

@@ -9,7 +9,7 @@ from statistics import median
 from tests.benchmarks.contenders import CONTENDERS, Contender
 from tests.benchmarks.figures import PEERS, Figure
 from tests.benchmarks.idle import DAY
-from tests.benchmarks.reader import QueueReader
+from tests.benchmarks.reader import QueueReader, list_moments
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.stage import Stage
 
@@ -51,4 +51,4 @@ def _start_once(stage: Stage, contender: Contender, *, is_overdue: bool = False)
     with QueueReader(stage.redis_url) as reader, contender.start_beat() as beat:
         reader.wait_for(1, count=contender.count_runs, seconds=90)
         beat.check()
-    return (reader.arrivals[0][0] - beat.started_ns) / 1e9
+    return list_moments(reader.arrivals, count=contender.count_runs)[0] - beat.started_ns / 1e9
