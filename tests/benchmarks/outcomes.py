@@ -99,7 +99,10 @@ def make_claimed(number: int) -> list[Outcome]:
     ]
     Run.objects.bulk_create(runs, batch_size=1000)
     answered = now + timedelta(milliseconds=20)
-    return [Outcome(run.pk, Run.State.STARTED, now, answered, uuid.uuid4()) for run in runs]
+    return [
+        Outcome(id=run.pk, state=Run.State.STARTED, called_at=now, answered_at=answered, qrs_session=uuid.uuid4())
+        for run in runs
+    ]
 
 
 def time_outcomes(outcomes: Sequence[Outcome], at_once: int) -> tuple[float, int]:
