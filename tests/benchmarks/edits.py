@@ -107,7 +107,8 @@ def measure_edits(stage: Stage, number: int, *, edits: int) -> list[float]:
     editor = Editor(service, first=1)
     numbers = Random(2)
     with editor.start_web(), service.start_beat(watched=True, changes=True) as beat:
-        wait_for(lambda: beat.is_quiet(), seconds=60, what="beat to load")
+        wait_for(beat.is_quiet, seconds=60, what="beat to load")
+        wait_for(lambda: beat.watch()["looks"], seconds=60, what="beat to look at changes")
         time.sleep(SETTLE_SECONDS)
         made = []
         for _ in range(edits):

@@ -14,6 +14,7 @@ from typing import Any, Self
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
+_SAMPLE_SECONDS = 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,7 +57,7 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used, in user and system mode."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = self._read_stat()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def resident_bytes(self) -> int:
@@ -64,11 +65,17 @@ class Process:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def is_quiet(self, *, seconds: float = 0.5) -> bool:
-        """Return whether it used less than a fifth of a core for the next `seconds`."""
+        """Return whether it sleeps for four fifths of the next `seconds`.
+
+        A process that waits for a processor, which other work has, does not sleep, though it uses none.
+        """
         self.check()
-        before = self.cpu_seconds()
-        time.sleep(seconds)
-        return self.cpu_seconds() - before < seconds / 5
+        until = time.monotonic() + seconds
+        awake = []
+        while time.monotonic() < until:
+            awake.append(self._read_stat()[0] != "S")
+            time.sleep(_SAMPLE_SECONDS)
+        return sum(awake) <= len(awake) / 5
 
     def watch(self) -> dict[str, Any]:
         """Ask a watched beat for what it has counted since it started; see watched_beat.py."""
@@ -77,3 +84,6 @@ class Process:
         wait_for(self._watch_file.exists, seconds=10, what="the counts of beat")
         counts: dict[str, Any] = json.loads(self._watch_file.read_text())
         return counts
+
+    def _read_stat(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
