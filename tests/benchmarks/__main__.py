@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.benchmarks import bench_cron
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.machine import describe_machine
+from tests.benchmarks.machine import describe_machine, warn_when_busy
 from tests.benchmarks.process import ROOT
 from tests.benchmarks.report import HEADINGS, Report, table_lines, write_report
 from tests.benchmarks.scale import FULL, QUICK, Scale
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     scale = QUICK if options.quick else FULL
     folder = options.output or (None if options.quick else ROOT / "docs/benchmarks")
+    warn_when_busy()
     with Stage() as stage:
         with stage.client() as client:
             report = Report(describe_machine(client))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 from tests.benchmarks.contenders import CONTENDERS, Contender
 from tests.benchmarks.figures import PEERS, Figure
@@ -33,8 +34,11 @@ GROWTH = 12.0
 LABELS = {"stock": "stock beat", "redbeat": "RedBeat"}
 
 
+T = TypeVar("T")
+
+
 class NotLoadedError(Exception):
-    """Beat was not ready when its schedules became due."""
+    """A program was not ready when its schedules became due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,15 @@ def measure_burst(stage: Stage, name: str, number: int, *, rounds: int = 1) -> B
 
     Raises NotLoadedError when even the longest time to start was too short.
     """
+    return with_patience(lambda patience: _measure_burst(stage, name, number, rounds=rounds, patience=patience))
+
+
+def with_patience(take: Callable[[int], T]) -> T:
+    """Return what `take` returns when it gives programs so many times the usual time to start: the least that does."""
     for patience in PATIENCES[:-1]:
         with suppress(NotLoadedError):
-            return _measure_burst(stage, name, number, rounds=rounds, patience=patience)
-    return _measure_burst(stage, name, number, rounds=rounds, patience=PATIENCES[-1])
+            return take(patience)
+    return take(PATIENCES[-1])
 
 
 def _measure_burst(stage: Stage, name: str, number: int, *, rounds: int, patience: int) -> Burst:
@@ -80,7 +89,7 @@ def _measure_burst(stage: Stage, name: str, number: int, *, rounds: int, patienc
     dues = pick_dues(loaded_at, rounds=rounds, gap=math.ceil(2 + number / 1500))
     contender.make_due(*dues)
     with QueueReader(stage.redis_url, check=contender.check_rows) as reader, contender.start_beat() as beat:
-        _wait_for_due(beat, dues[0])
+        wait_for_due(dues[0], [beat])
         limit = dues[-1] - time.time() + 20 + number * rounds / SENT_A_SECOND[name]
         reader.wait_for(number * rounds, count=contender.count_runs, seconds=limit)
     moments = list_moments(reader.arrivals, count=contender.count_runs)
@@ -98,11 +107,11 @@ def pick_dues(earliest: float, *, rounds: int, gap: int) -> list[int]:
     return [first + gap * i for i in range(rounds)]
 
 
-def _wait_for_due(beat: Process, due: int) -> None:
-    """Wait for the due second; raises NotLoadedError when beat was still busy starting shortly before."""
-    time.sleep(max(due - 1.0 - time.time(), 0))
-    if not beat.is_quiet(seconds=0.4) or time.time() > due:
-        raise NotLoadedError("beat had not finished loading when the schedules were due; the machine is too busy")
+def wait_for_due(due: int, programs: Sequence[Process]) -> None:
+    """Wait for the due second; raises NotLoadedError when one of the programs was still busy shortly before."""
+    time.sleep(max(due - 1.2 - time.time(), 0))
+    if not all(program.is_quiet(seconds=0.4) for program in programs) or time.time() > due:
+        raise NotLoadedError("what is measured was still starting when its schedules were due; the machine is too busy")
     time.sleep(max(due - time.time(), 0))
 
 

@@ -44,6 +44,11 @@ class ServiceDatabase:
         """Return when each run of the ledger was due, in seconds since 1970, by its id in hexadecimal digits."""
         return {run_id: _to_epoch(due) for run_id, due in self.read("SELECT id, due_at FROM schedules_run")}
 
+    def read_sessions(self) -> dict[str, float]:
+        """Return when each started run was due, in seconds since 1970, by its session in hexadecimal digits."""
+        rows = self.read("SELECT qrs_session, due_at FROM schedules_run WHERE qrs_session IS NOT NULL")
+        return {session: _to_epoch(due) for session, due in rows}
+
     def last_change(self) -> int:
         """Return the number of the newest change of a schedule; 0 without one."""
         return int(self.read("SELECT COALESCE(MAX(id), 0) FROM schedules_schedulechange")[0][0])

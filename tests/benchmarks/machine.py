@@ -6,9 +6,13 @@ import os
 import platform
 import sqlite3
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import redis
+
+#: Mean number of processes that run or want to, before the measures begin
+BUSY = 0.5
 
 
 def describe_machine(client: redis.Redis) -> dict[str, str]:
@@ -23,8 +27,23 @@ def describe_machine(client: redis.Redis) -> dict[str, str]:
         "Python": platform.python_version(),
         "Redis": f"Valkey {valkey}" if valkey else str(server["redis_version"]),
         "database": f"SQLite {sqlite3.sqlite_version}, write-ahead log",
+        **{name: _read_version(name) for name in ("celery", "django-celery-beat", "celery-redbeat")},
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
+
+
+def warn_when_busy() -> None:
+    """Say so when other work keeps the machine busy."""
+    load, _, _ = os.getloadavg()
+    if load > BUSY:
+        print(f"The machine is busy (load {load:.1f}): the figures will be worse than they could be.", flush=True)
+
+
+def _read_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _read_value(path: str, name: str) -> str:

@@ -31,10 +31,10 @@ This page is written by `make bench`, which takes half an hour; `make bench QUIC
 page alone, and `make bench ONLY=burst,idle` measures a part. What each measure does is told at the top of its module
 in `tests/benchmarks`.
 
-*Stock* is django-celery-beat 2.9.0 with its DatabaseScheduler, *RedBeat* is celery-redbeat 2.4.2. All ran on the same
-machine, one after the other, with the same Redis. *Ratio* is how many times better the service is than the best of the
-two. A *bar* is what the service is to reach. Nothing else should run on the machine meanwhile: the figures are those of
-this run, and another run differs.
+*Stock* is django-celery-beat with its DatabaseScheduler, *RedBeat* is celery-redbeat. All ran on the same machine, one
+after the other, with the same Redis. *Ratio* is how many times better the service is than the best of the two. A *bar*
+is what the service is to reach. Nothing else should run on the machine meanwhile: the figures are those of this run,
+and another run differs.
 """
 _PLOTS = """\
 ![Seconds from the due second to the last message](lateness.png)

@@ -10,14 +10,14 @@ import math
 import sys
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import requests
 
-from tests.benchmarks.burst import LOADED_A_SECOND, START_SECONDS, pick_dues
+from tests.benchmarks.burst import LOADED_A_SECOND, START_SECONDS, pick_dues, wait_for_due, with_patience
 from tests.benchmarks.contenders import Service
 from tests.benchmarks.figures import Figure, percentile
 from tests.benchmarks.scale import Scale
@@ -28,35 +28,56 @@ ANSWER_SECONDS = 0.020
 BARS = {500: (0.6, 1.2), 2000: (2.0, 4.0)}
 #: The worker needs longer to start than beat
 WORKER_SECONDS = 4.0
+#: After this long without a start, no more are expected; and how long the worker may take to record the last one
+SILENT_SECONDS = 15.0
+RECORDED_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """What QRS was asked: for each due second, how many seconds later it accepted each start of it.
+
+    `doubled` counts starts that no run of the ledger knows of.
+    """
+
+    accepted: Mapping[float, Sequence[float]]
+    doubled: int
 
 
 def measure(stage: Stage, scale: Scale) -> Iterator[Figure]:
     """Yield when half and all of the starts were accepted, and whether each was made once."""
     for number in scale.called:
-        accepted = measure_starts(stage, number, rounds=scale.called_rounds)
-        rounds = len(accepted)
+        starts = measure_starts(stage, number, rounds=scale.called_rounds)
         for percent, bar in zip((50, 100), BARS.get(number, (None, None)), strict=True):
-            name = "last" if percent == 100 else f"p{percent}"
-            late = [percentile(list(starts.values()), percent) for starts, _ in accepted]
+            late = [percentile(of_round, percent) for of_round in starts.accepted.values()]
             yield Figure(
-                f"{number:,} starts in QRS: {name}",
+                f"{number:,} starts in QRS: " + ("last" if percent == 100 else f"p{percent}"),
                 unit="s",
                 ours=percentile(late, 50),
                 bar=bar,
                 sentence=f"Of {number:,} due at one second, QRS has accepted {'half' if percent == 50 else 'the last'} "
-                f"{{value}} after it, in the middle one of {rounds} rounds; the slowest took {max(late):.2f} s.",
+                f"{{value}} after it{_tell_rounds(late)}.",
             )
+        wanted = number * scale.called_rounds
         yield Figure(
             f"{number:,} starts lost, doubled",
             unit="",
-            ours=sum(number - len(starts) + doubled for starts, doubled in accepted),
+            ours=wanted - sum(map(len, starts.accepted.values())) + starts.doubled,
             bar=0,
-            sentence=f"Of {number * rounds:,} starts, {{value}} were lost or made twice.",
+            sentence=f"Of {wanted:,} starts, {{value}} were lost or made twice.",
         )
 
 
-def measure_starts(stage: Stage, number: int, *, rounds: int) -> list[tuple[dict[str, float], int]]:
-    """Return for each round the seconds from due to accepted by task id, and how many starts were made twice."""
+def _tell_rounds(late: Sequence[float]) -> str:
+    return f" in the middle one of {len(late)} rounds, and {max(late):.2f} s in the slowest" if len(late) > 1 else ""
+
+
+def measure_starts(stage: Stage, number: int, *, rounds: int) -> Starts:
+    """Return what came of rounds of so many starts each."""
+    return with_patience(lambda patience: _measure_starts(stage, number, rounds=rounds, patience=patience))
+
+
+def _measure_starts(stage: Stage, number: int, *, rounds: int, patience: int) -> Starts:
     service = Service(stage, number)
     qrs, controls = free_port(), free_port()
     certificates = service.folder / "certificates"
@@ -68,49 +89,51 @@ def measure_starts(stage: Stage, number: int, *, rounds: int) -> list[tuple[dict
         command = [sys.executable, "-m", "qlik.simulator", "--speed=100", *options]
         simulator = running.enter_context(service.start("simulator", command))
         simulator.wait_for_words("QRS simulator ready")
-        site = Controls(controls)
-        site.delay_answers()
-        loaded_at = time.time() + START_SECONDS + WORKER_SECONDS + number / LOADED_A_SECOND
+        delay_answers(controls)
+        loaded_at = time.time() + patience * (START_SECONDS + WORKER_SECONDS + number / LOADED_A_SECOND)
         dues = pick_dues(loaded_at, rounds=rounds, gap=math.ceil(5 + number / 400))
         service.make_due(*dues)
-        programs = [service.start(name, compose_command(name)) for name in ("worker", "beat")]
-        for program in programs:
-            running.enter_context(program)
-        programs[0].wait_for_words(" ready.")
-        time.sleep(max(dues[0] - time.time(), 0))
-        return [_read_round(site, due, number) for due in dues]
+        programs = [running.enter_context(service.start(name, compose_command(name))) for name in ("worker", "beat")]
+        wait_for_due(dues[0], programs)
+        # The journal is left alone while there is work
+        time.sleep(max(dues[-1] + 3 + number / 400 - time.time(), 0))
+        journal = wait_for_journal(controls, number * rounds)
+    return read_starts(journal, service.database.read_sessions())
 
 
-class Controls:
-    """The controls of the simulator."""
-
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}"
-
-    def delay_answers(self) -> None:
-        """Make QRS answer each call late, for as long as it runs."""
-        fault = {"kind": "delay", "delay_ms": round(ANSWER_SECONDS * 1000)}
-        requests.post(f"{self._url}/faults", json=fault, timeout=10).raise_for_status()
-
-    def take_journal(self) -> list[dict[str, Any]]:
-        """Return what was asked since the last time."""
-        entries: list[dict[str, Any]] = requests.get(f"{self._url}/journal", timeout=30).json()["entries"]
-        requests.delete(f"{self._url}/journal", timeout=10).raise_for_status()
-        return entries
+def delay_answers(controls: int) -> None:
+    """Make QRS answer each call late, for as long as it runs."""
+    fault = {"kind": "delay", "delay_ms": round(ANSWER_SECONDS * 1000)}
+    requests.post(f"http://127.0.0.1:{controls}/faults", json=fault, timeout=10).raise_for_status()
 
 
-def _read_round(site: Controls, due: int, number: int) -> tuple[dict[str, float], int]:
-    """Wait until a round is over, and return what came of it; the journal is left alone while there is work."""
-    time.sleep(max(due + 3 + number / 400 - time.time(), 0))
-    entries = site.take_journal()
-    return read_starts(entries, due)
+def wait_for_journal(controls: int, number: int) -> list[dict[str, Any]]:
+    """Return the journal when it has so many entries, or gets no more of them, and their outcomes are recorded."""
+    entries: list[dict[str, Any]] = []
+    since, grown_at = 0, time.monotonic()
+    while len(entries) < number and time.monotonic() - grown_at < SILENT_SECONDS:
+        answer = requests.get(f"http://127.0.0.1:{controls}/journal?since={since}", timeout=30).json()
+        if answer["entries"]:
+            grown_at = time.monotonic()
+        entries += answer["entries"]
+        since = answer["next"]
+        time.sleep(1)
+    time.sleep(RECORDED_SECONDS)
+    return entries
 
 
-def read_starts(entries: Sequence[dict[str, Any]], due: int) -> tuple[dict[str, float], int]:
-    """Return from a journal the seconds from `due` to the answer by task id, and how many starts were made twice."""
-    started = [entry for entry in entries if entry["outcome"] == "started"]
-    accepted = {entry["task_id"]: entry["at_ns"] / 1e9 + ANSWER_SECONDS - due for entry in reversed(started)}
-    return accepted, sum(Counter(entry["task_id"] for entry in started).values()) - len(accepted)
+def read_starts(journal: Iterable[Mapping[str, Any]], due_by_session: Mapping[str, float]) -> Starts:
+    """Return what a journal tells; `due_by_session` has the runs of the ledger by their sessions."""
+    accepted: dict[float, list[float]] = {}
+    doubled = 0
+    for entry in journal:
+        if entry["outcome"] == "started":
+            due = due_by_session.get(entry["session_id"].replace("-", ""))
+            if due is None:
+                doubled += 1
+            else:
+                accepted.setdefault(due, []).append(entry["at_ns"] / 1e9 + ANSWER_SECONDS - due)
+    return Starts(accepted, doubled)
 
 
 def _task(number: int) -> dict[str, object]:

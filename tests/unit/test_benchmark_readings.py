@@ -42,14 +42,14 @@ def test_an_edit_is_live_when_the_first_look_that_saw_it_has_ended():
 
 
 def test_a_journal_tells_when_starts_were_accepted_and_which_were_doubled():
-    def entry(task_id, seconds, outcome="started"):
-        return {"task_id": task_id, "at_ns": (DUE + seconds) * 10**9, "outcome": outcome}
+    def entry(session, seconds, outcome="started"):
+        return {"session_id": session, "at_ns": (DUE + seconds) * 10**9, "outcome": outcome}
 
-    journal = [entry("a", 1), entry("b", 2), entry("a", 3), entry("c", 4, "not done")]
-    accepted, doubled = read_starts(journal, DUE)
+    journal = [entry("a-1", 1), entry("a-2", 12), entry("c-3", 3), entry(None, 4, "not done")]
+    starts = read_starts(journal, {"a1": DUE, "a2": DUE + 10})
 
-    assert accepted == {"a": pytest.approx(1.02, abs=0.001), "b": pytest.approx(2.02, abs=0.001)}
-    assert doubled == 1
+    assert starts.accepted == {DUE: [pytest.approx(1.02, abs=0.001)], DUE + 10: [pytest.approx(2.02, abs=0.001)]}
+    assert starts.doubled == 1
 
 
 @pytest.mark.parametrize("month", [1, 3, 7, 10])
