@@ -27,9 +27,9 @@ lint:  ## Check style, types and who imports whom
 	$(PYTHON_HERE) -m mypy
 	.venv/bin/lint-imports
 
-bench:  ## Measure how fast cron expressions are evaluated
-	@scripts/setup dev
-	$(PYTHON_HERE) -m tests.benchmarks.bench_cron
+bench:  ## Measure beside other schedulers, half an hour; QUICK=1: minutes
+	@scripts/setup bench
+	$(PYTHON_HERE) -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 chaos:  ## Run the tests that kill processes of a running service
 	@scripts/setup dev
@@ -38,6 +38,7 @@ chaos:  ## Run the tests that kill processes of a running service
 lock:  ## Write requirements/*.txt anew from the .in files; needs uv
 	$(LOCK) requirements/base.in -o requirements/base.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 
 clean:  ## Remove .venv and caches; the data folder stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

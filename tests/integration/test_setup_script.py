@@ -38,7 +38,7 @@ class Machine:
         self._bin.mkdir()
         shutil.copytree(ROOT / "scripts", self.clone / "scripts")
         (self.clone / "requirements").mkdir()
-        for name in ("base", "dev"):
+        for name in ("base", "dev", "bench"):
             (self.clone / f"requirements/{name}.txt").write_text(f"{name} 1\n")
         for tool in TOOLS:
             (self._bin / tool).symlink_to(str(shutil.which(tool)))
@@ -107,6 +107,10 @@ def test_who_has_the_tools_to_work_on_it_has_what_it_needs_to_run(machine):
     machine.has("python3")
     machine.setup("dev")
     machine.setup("base")
+    assert machine.asked("install") == []
+    machine.setup("bench")
+    assert len(machine.asked("install")) == 1
+    machine.setup("dev")
     assert machine.asked("install") == []
 
 
