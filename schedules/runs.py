@@ -41,12 +41,19 @@ _TAKE = f"""
     AND id IN (SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}' ORDER BY due_at LIMIT %s)
     RETURNING due_at, id
 """  # noqa: S608 -- all of it is constant
-_OUTCOME_COLUMNS = ("state", "called_at", "answered_at", "qrs_session", "message", "id")
-_RECORD_OUTCOME = f"""
-    UPDATE {_TABLE}
-    SET state = %s, called_at = %s, answered_at = %s, qrs_session = %s, message = %s, attempts = attempts + 1
-    WHERE id = %s AND state = '{Run.State.CLAIMED}'
+_OUTCOME_COLUMNS = ("id", "state", "called_at", "answered_at", "qrs_session", "message")
+_RECORD_OUTCOMES = f"""
+    UPDATE {_TABLE} SET
+        state = outcome.column2, called_at = outcome.column3, answered_at = outcome.column4,
+        qrs_session = outcome.column5, message = outcome.column6, attempts = attempts + 1
+    FROM (VALUES %s) AS outcome
+    WHERE {_TABLE}.id = outcome.column1 AND {_TABLE}.state = '{Run.State.CLAIMED}'
 """  # noqa: S608 -- all of it is constant
+# PostgreSQL has to be told the types, by the first row
+_TYPED_OUTCOME = {"postgresql": "(%s::uuid, %s, %s::timestamptz, %s::timestamptz, %s::uuid, %s)"}
+_OUTCOME = "(%s, %s, %s, %s, %s, %s)"
+#: Outcomes in one statement
+_RECORD_SIZE = 500
 _COUNT_RUNS = f"""
     UPDATE {Schedule._meta.db_table} SET runs_planned = runs_planned + %s WHERE periodictask_ptr_id = %s
 """  # noqa: S608 -- all of it is constant
@@ -180,10 +187,15 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
     if not outcomes:
         return 0
     in_order = sorted(outcomes, key=lambda outcome: outcome.id)
-    rows = [[_to_column(name, getattr(outcome, name)) for name in _OUTCOME_COLUMNS] for outcome in in_order]
-    with connection.cursor() as cursor:
-        cursor.executemany(_RECORD_OUTCOME, rows)
-        return len(rows) - int(cursor.rowcount)
+    recorded = 0
+    with transaction.atomic(), connection.cursor() as cursor:
+        for start in range(0, len(in_order), _RECORD_SIZE):
+            part = in_order[start : start + _RECORD_SIZE]
+            rows = [_TYPED_OUTCOME.get(connection.vendor, _OUTCOME), *[_OUTCOME] * (len(part) - 1)]
+            values = [_to_column(name, getattr(outcome, name)) for outcome in part for name in _OUTCOME_COLUMNS]
+            cursor.execute(_RECORD_OUTCOMES.replace("%s", ", ".join(rows)), values)
+            recorded += cursor.rowcount
+    return len(in_order) - recorded
 
 
 def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
