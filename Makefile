@@ -27,9 +27,10 @@ lint:  ## Check style, types and who imports whom
 	$(PYTHON_HERE) -m mypy
 	.venv/bin/lint-imports
 
-bench:  ## Measure how fast cron expressions are evaluated
+bench:  ## Measure how fast cron expressions and a forecast are evaluated
 	@scripts/setup dev
 	$(PYTHON_HERE) -m tests.benchmarks.bench_cron
+	$(PYTHON_HERE) -m tests.benchmarks.bench_forecast
 
 chaos:  ## Run the tests that kill processes of a running service
 	@scripts/setup dev
