@@ -1,9 +1,7 @@
-"""`manage.py schedules`: import, export, list, start and stop schedules."""
+"""`manage.py schedules`: import, export, list, start, stop and backfill schedules, and see how the service is."""
 
 from __future__ import annotations
 
-import getpass
-import textwrap
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,21 +11,25 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from schedules import services
-from schedules.changes import Origin
+from schedules.backfill import BackfillError
 from schedules.imports import Change, ImportPlan, carry_out, plan_import
-from schedules.models import Schedule, ScheduleChange
+from schedules.management import backfill, forecast, vitals
+from schedules.management.terminal import cut as _cut
+from schedules.management.terminal import find_origin as _origin
+from schedules.management.terminal import refusal as _refusal
+from schedules.management.terminal import wrap as _wrapped
+from schedules.models import Schedule
+from schedules.periods import PeriodError
 from schedules.serializers import ScheduleSerializer
 from schedules.services import UnknownScheduleError
 from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_entries, write_entries
-
-WIDTH = 80
 
 #: So many schedules, or things that are wrong with a file, are shown; a dry run shows all.
 MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Import, export, list, start and stop schedules."
+    help = "Import, export, list, start, stop and backfill schedules; forecast the load, show how the service is."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
@@ -46,6 +48,8 @@ class Command(BaseCommand):
             changing = actions.add_parser(action, help=f"{action} schedules")
             changing.add_argument("ids", nargs="*", metavar="ID", help="as `list` shows it")
             changing.add_argument("--all", action="store_true", dest="every", help=f"{action} all schedules")
+        for module in (backfill, forecast, vitals):
+            module.add_parser(actions)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do what the subcommand says; what is refused ends as a CommandError, hence with exit code 1."""
@@ -55,6 +59,8 @@ class Command(BaseCommand):
             raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
         except UnknownScheduleError as error:
             raise _refusal(f"{error} Nothing was changed.") from error
+        except (PeriodError, BackfillError) as error:
+            raise _refusal(str(error)) from error
         except DatabaseError as error:
             raise _refusal(f"The database cannot be used: {error}. `make run` sets it up.") from error
 
@@ -93,6 +99,15 @@ class Command(BaseCommand):
 
     def _stop(self, ids: Sequence[str], *, every: bool, **_: Any) -> None:
         self._show_schedules(services.stop_schedules(_chosen(ids, every=every), origin=_origin()))
+
+    def _backfill(self, **options: Any) -> None:
+        backfill.run(self, **options)
+
+    def _forecast(self, **options: Any) -> None:
+        forecast.run(self, **options)
+
+    def _status(self, **options: Any) -> None:
+        vitals.run(self, **options)
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
         lines = [line for schedule in schedules for line in _lines_of(schedule)]
@@ -134,14 +149,6 @@ def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
     return ids or None
 
 
-def _origin() -> Origin:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        user = ""
-    return Origin(ScheduleChange.Source.COMMAND, user)
-
-
 def _lines_of(schedule: Schedule) -> list[str]:
     state = "started" if schedule.enabled else "stopped"
     first = f"{state}  {schedule.name}  {schedule.cron_schedule}  {schedule.timezone}"
@@ -163,27 +170,7 @@ def _text_of(value: object) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "none")
 
 
-def _refusal(sentence: str) -> CommandError:
-    # Django prints the name of the class in front of it
-    room = len("CommandError: ")
-    return CommandError(_wrapped("x" * room + sentence)[room:])
-
-
 def _wrapped_some(sentences: Sequence[str]) -> list[str]:
     lines = [_wrapped(sentence, indent=2) for sentence in sentences[:MOST_SHOWN]]
     more = len(sentences) - MOST_SHOWN
     return [*lines, f"... and {more:,} more"] if more > 0 else lines
-
-
-def _wrapped(text: str, *, indent: int = 0) -> str:
-    return textwrap.fill(_printable(text), WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
-
-
-def _cut(text: str) -> str:
-    text = _printable(text)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
-
-
-def _printable(text: str) -> str:
-    """Return the text without characters that a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
