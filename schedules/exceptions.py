@@ -14,6 +14,8 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, MethodNotAllowed, UnsupportedMediaType, ValidationError
 
+from schedules.backfill import BackfillError
+from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpRespon
     match error:
         case UnknownScheduleError():
             return error_response(404 if settings.BUTLER_DIALECT == 4 else 400, str(error))
+        case PeriodError() | BackfillError():
+            return error_response(400, str(error))
         case OperationalError() | InterfaceError():
             return _database_is_away(error)
         case RequestDataTooBig():
