@@ -31,6 +31,13 @@ BUTLER_PORT = settings_from.read_whole_number("BUTLER_PORT", default=8080, least
 BUTLER_DIALECT = int(settings_from.read_choice("BUTLER_DIALECT", default="4", allowed=("4", "16")))
 BUTLER_START_STATE = settings_from.read_choice("BUTLER_START_STATE", default="last", allowed=("last", "startup"))
 BUTLER_WORKER_CONCURRENCY = settings_from.read_whole_number("BUTLER_WORKER_CONCURRENCY", default=16, least=1, most=256)
+# 0 is no limit
+BUTLER_MAX_CONCURRENT_STARTS = settings_from.read_whole_number(
+    "BUTLER_MAX_CONCURRENT_STARTS", default=0, least=0, most=5000
+)
+BUTLER_MAX_STARTS_PER_SECOND = settings_from.read_whole_number(
+    "BUTLER_MAX_STARTS_PER_SECOND", default=0, least=0, most=5000
+)
 REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service

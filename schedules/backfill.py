@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,6 +18,7 @@ from schedules.changes import Origin
 from schedules.lease import lock_lease
 from schedules.models import Run, Schedule, from_epoch
 from schedules.periods import PeriodError, check_order, format_moment
+from schedules.runs import PlannedRun
 from schedules.services import UnknownScheduleError
 from schedules.timetable import Timetable
 from schedules.wakeup import wake_beat
@@ -40,6 +41,9 @@ class _Found(NamedTuple):
 
     reason: str
     state: str
+
+
+_Ledger: TypeAlias = Mapping[tuple[int, datetime], Sequence[_Found]]  # by schedule and due instant
 
 
 class BackfillError(ValueError):
@@ -118,23 +122,23 @@ def backfill(
     return sum(_plan(rows[start : start + _PART_SIZE], again=again) for start in range(0, len(rows), _PART_SIZE))
 
 
-def _plan(rows: Sequence[Run], *, again: bool) -> int:
+def _plan(rows: Sequence[PlannedRun], *, again: bool) -> int:
     """Insert those of the rows that are wanted still, and return how many; the planner waits meanwhile."""
-    schedule_pks = {row.schedule_id for row in rows}
-    due = [row.due_at for row in rows]
+    schedule_pks = {row.schedule_pk for row in rows}
+    due = [row.due for row in rows]
     with transaction.atomic():
         lock_lease()
-        ledger = _read_ledger(schedule_pks, from_at=min(due), until_at=max(due))
+        ledger = _read_ledger(schedule_pks, from_at=from_epoch(min(due)), until_at=from_epoch(max(due)))
         there = set(Schedule.objects.filter(pk__in=schedule_pks).values_list("pk", flat=True))
-        wanted = [
-            row
-            for row in rows
-            if row.schedule_id in there
-            and _mark(row.due_at, ledger.get((row.schedule_id, row.due_at), [])).is_wanted(again=again)
-        ]
-        runs.plan_runs(wanted)
+        wanted = [row for row in rows if row.schedule_pk in there and _is_wanted(row, ledger, again=again)]
+        runs.plan_runs(wanted, now=timezone.now())
         transaction.on_commit(wake_beat)
     return len(wanted)
+
+
+def _is_wanted(row: PlannedRun, ledger: _Ledger, *, again: bool) -> bool:
+    due_at = from_epoch(row.due)
+    return _mark(due_at, ledger.get((row.schedule_pk, due_at), [])).is_wanted(again=again)
 
 
 def _check_period(*, from_at: datetime, until_at: datetime) -> None:
@@ -186,9 +190,7 @@ def _timetable_of(schedule: Schedule) -> Timetable:
         raise BackfillError(f"{problem} Correct it first, or leave it out.") from error
 
 
-def _read_ledger(
-    schedule_pks: Collection[int], *, from_at: datetime, until_at: datetime
-) -> Mapping[tuple[int, datetime], Sequence[_Found]]:
+def _read_ledger(schedule_pks: Collection[int], *, from_at: datetime, until_at: datetime) -> _Ledger:
     """Return the runs that were due from one instant to another, by schedule and instant."""
     pks = sorted(schedule_pks)
     ledger: defaultdict[tuple[int, datetime], list[_Found]] = defaultdict(list)
@@ -209,19 +211,18 @@ def _mark(due_at: datetime, found: Sequence[_Found]) -> Occurrence:
     return Occurrence(due_at, furthest.state, furthest.reason, is_backfilled)
 
 
-def _make_rows(previews: Iterable[Preview], *, again: bool, origin: Origin) -> Iterator[Run]:
+def _make_rows(previews: Iterable[Preview], *, again: bool, origin: Origin) -> Iterator[PlannedRun]:
     message = f"Backfill, asked for by {origin.actor or 'somebody'}, {origin.source.label}."
-    now = timezone.now()
     for preview in previews:
         schedule = preview.schedule
         for occurrence in preview.list_wanted(again=again):
-            yield Run(
-                pk=Run.backfill_id(schedule_pk=schedule.pk, due=int(occurrence.due_at.timestamp())),
-                schedule_id=schedule.pk,
+            due = int(occurrence.due_at.timestamp())
+            yield PlannedRun(
+                key=Run.backfill_id(schedule_pk=schedule.pk, due=due).hex,
+                schedule_pk=schedule.pk,
                 schedule_name=schedule.name,
                 qlik_task_id=schedule.qlik_task_id,
-                due_at=occurrence.due_at,
-                planned_at=now,
-                reason=Run.Reason.BACKFILL,
+                due=due,
+                reason=Run.Reason.BACKFILL.value,
                 message=message,
             )

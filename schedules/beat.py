@@ -1,40 +1,32 @@
-"""Celery beat's end: plan what is due, publish it, and run other periodic tasks the library's way.
+"""Celery beat's end: the loop that plans what is due, publishes it, and waits.
 
-Each turn of the loop does the same few things: keep the lease, learn of changes, write the due runs into the
-ledger, put a message for each on Redis, then wait for the next due instant or a wake-up call. The rows come
-first; a message that did not reach Redis is sent again from its row.
+Each turn does the same few things: keep the lease, learn of changes, write the due runs into the ledger, send them to
+the workers, and wait for the next due instant or a wake-up call. The rows come first; a message that did not reach
+Redis is sent again from its row. What does not run on one leader's say-so, another can go on with at any point.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
-from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, connections
-from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
-from kombu.exceptions import KombuError
-from redis import RedisError
 
-from schedules import runs
 from schedules.lease import LeaseLostError, PlannerLease
-from schedules.models import START_RUNS_TASK
 from schedules.planner import Planner
+from schedules.publisher import Publisher
 from schedules.wakeup import WakeUpCall
 
 logger = logging.getLogger(__name__)
 
-#: The longest wait between two looks at the database
-POLL_SECONDS = 1.0
-#: Runs on their way to Redis at once
-BATCH_SIZE = 5000
-#: Runs in one message at most: they are claimed and recorded together, and called side by side
-MESSAGE_SIZE = 50
+#: The longest time between two looks at the database: with a wake-up call as the way to be quick, and without
+PULSE_SECONDS = 1.5
+DEAF_PULSE_SECONDS = 0.5
+#: How long a beat that does not lead, or whose database is away, waits before it tries again
+STANDBY_SECONDS = 1.0
 
 
 class QlikScheduler(DatabaseScheduler):
@@ -45,16 +37,95 @@ class QlikScheduler(DatabaseScheduler):
         self._planner = Planner(self._lease)
         self._wake_up_call = WakeUpCall()
         self._is_loaded = False
-        self._has_unpublished = True
-        self._next_look = 0.0
-        self._library_due = 0.0
+        # When to look at the database, send what is planned, and let the library work: by the monotonic clock
+        self._pulse_at = self._library_at = 0.0
+        self._send_at: float | None = 0.0
+        self._is_library_changed = False
         super().__init__(*args, **kwargs)
 
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Do one turn, wait for the next, and return 0: the wait is over already."""
+        seconds = STANDBY_SECONDS
+        try:
+            if self._lease.keep():
+                seconds = self._take_turn()
+            else:
+                self._is_loaded = False
+        except LeaseLostError as error:
+            logger.warning("%s", error)
+            self._is_loaded = False
+        except (DatabaseError, InterfaceError) as error:
+            logger.error("the database does not answer, trying again in %s s: %s", seconds, error)
+            self._start_over()
+        if self._wake_up_call.wait(seconds):
+            self._pulse_at = 0.0
+        return 0.0
+
+    def _take_turn(self) -> float:
+        """Look, plan, send, settle; return the seconds until there is something to do again."""
+        if not self._is_loaded:
+            self._load()
+        if time.monotonic() >= self._pulse_at:
+            self._look()
+        for _ in self._planner.plan_due(now=time.time()):
+            self._send()
+        if self._send_at is not None and time.monotonic() >= self._send_at:
+            self._send()
+        is_settling = self._planner.settle_absence(now=time.time())
+        if is_settling:
+            self._send_at = 0.0
+        self._run_library()
+        return 0.0 if is_settling else self._seconds_until_next()
+
+    def _load(self) -> None:
+        """Start from what the database says, as every new leader does, and as after every error."""
+        self._planner.load(now=time.time())
+        self._publisher.doubt_redis()
+        self._is_loaded = self._is_library_changed = True
+        self._pulse_at = self._library_at = self._send_at = 0.0
+
+    def _look(self) -> None:
+        """Renew the lease and learn what is new, in the database and about Redis."""
+        self._pulse_at = time.monotonic() + (PULSE_SECONDS if self._wake_up_call.is_listening else DEAF_PULSE_SECONDS)
+        pulse = self._lease.renew()
+        self._is_library_changed |= self._planner.take_changes(pulse, now=time.time())
+        if self._wake_up_call.was_cut():
+            self._publisher.doubt_redis()
+        if pulse.has_planned or not self._publisher.is_sure_of_redis():
+            self._send_at = 0.0
+
+    def _send(self) -> None:
+        wait = self._publisher.send()
+        self._send_at = None if wait is None else time.monotonic() + wait
+
+    def _seconds_until_next(self) -> float:
+        now = time.monotonic()
+        next_due = self._planner.next_due()
+        waits = [self._pulse_at - now]
+        if next_due is not None:
+            waits.append(next_due - time.time())
+        if self._send_at is not None:
+            waits.append(self._send_at - now)
+        return max(min(waits), 0.0)
+
+    def _start_over(self) -> None:
+        """Forget what may be ahead of the database, and its connection."""
+        self._is_loaded = False
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
     @cached_property
-    def producer(self) -> Any:
-        """A producer that fails at once while Redis is away; the library's own would wait until it returns."""
+    def _publisher(self) -> Publisher:
+        # The library's own producer would wait until Redis returns
         connection = self.app.connection_for_write(transport_options={"max_retries": 0})
-        return self.Producer(connection, auto_declare=False)
+        return Publisher(self._lease, app=self.app, producer=self.Producer(connection, auto_declare=False))
+
+    # What follows keeps the library's half going for other periodic tasks, and away from schedules
+
+    def close(self) -> None:
+        """Save what the library has to save and give the lease back."""
+        super().close()
+        self._lease.release()
 
     def setup_schedule(self) -> None:
         """Install the housekeeping; a task of the library that cannot be read must not keep beat from starting."""
@@ -70,91 +141,18 @@ class QlikScheduler(DatabaseScheduler):
         """
         return self.Model.objects.enabled().filter(qlik_schedule__isnull=True)
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do one turn, wait for the next, and return 0: the wait is over already."""
-        seconds = POLL_SECONDS
-        try:
-            if self._lead():
-                seconds = self._turn()
-        except LeaseLostError as error:
-            logger.warning("%s", error)
-        except (DatabaseError, InterfaceError) as error:
-            logger.error("the database does not answer, trying again in %s s: %s", seconds, error)
-            self._drop_connection()
-        if self._wake_up_call.wait(seconds):
-            self._next_look = 0.0
-        return 0.0
-
-    def close(self) -> None:
-        """Save what the library has to save and give the lease back."""
-        super().close()
-        self._lease.release()
-
-    def _lead(self) -> bool:
-        """Keep the lease; a new leader starts from what the database says."""
-        if not self._lease.keep():
-            self._is_loaded = False
-            return False
-        if not self._is_loaded:
-            self._planner.load(now=time.time())
-            self._lease.renew()
-            self._is_loaded = self._has_unpublished = True
-            self._next_look = self._library_due = 0.0
-        return True
-
-    def _turn(self) -> float:
-        """Look, plan, publish; return the seconds until there is something to do again."""
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + POLL_SECONDS
-            self._planner.take_changes(now=time.time())
-            self._has_unpublished = True
-        if planned := self._planner.plan_due(now=time.time()):
-            self._has_unpublished |= not self._publish(planned)
-        if self._has_unpublished and self._publish_waiting():
-            return 0.0
-        self._run_library()
-        until_due = self._planner.seconds_until_due(now=time.time())
-        until_look = max(self._next_look - time.monotonic(), 0.0)
-        return until_look if until_due is None else min(until_due, until_look)
-
-    def _publish_waiting(self) -> bool:
-        """Publish rows that are planned and not published; return whether there are more to publish right now."""
-        waiting = runs.list_unpublished(limit=BATCH_SIZE)
-        is_sent = self._publish(waiting)
-        self._has_unpublished = not is_sent or len(waiting) == BATCH_SIZE
-        return is_sent and self._has_unpublished
-
-    def _publish(self, run_ids: Sequence[UUID]) -> bool:
-        """Put the runs on Redis and note it in the ledger; False when Redis is away, and then they stay planned."""
-        try:
-            with self.producer.batch(max_size=BATCH_SIZE):
-                for start in range(0, len(run_ids), MESSAGE_SIZE):
-                    self._publish_one([str(run_id) for run_id in run_ids[start : start + MESSAGE_SIZE]])
-        except (KombuError, RedisError, OSError) as error:
-            logger.error("Redis does not answer, %d runs wait for it: %s", len(run_ids), error)
-            return False
-        runs.mark_queued(run_ids, now=timezone.now())
-        return True
-
-    def _publish_one(self, run_ids: list[str]) -> None:
-        # What Task.apply_async would send, without the time that it takes to compose it
-        message_id = str(uuid4())
-        self.producer.publish(
-            json.dumps([[run_ids], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),
-            routing_key=self.app.conf.task_default_queue,
-            headers={"lang": "py", "task": START_RUNS_TASK, "id": message_id, "root_id": message_id},
-            content_type="application/json",
-            content_encoding="utf-8",
-            correlation_id=message_id,
-        )
+    def schedule_changed(self) -> bool:
+        """Tell the library whether its tables were changed; it would ask the database at every turn."""
+        is_changed, self._is_library_changed = self._is_library_changed, False
+        return is_changed
 
     def _run_library(self) -> None:
         """Let the library run its periodic tasks when one is due or it wants to look again."""
-        if time.monotonic() < self._library_due:
+        if time.monotonic() < self._library_at:
             return
-        self._library_due = time.monotonic() + POLL_SECONDS
+        self._library_at = time.monotonic() + PULSE_SECONDS
         try:
-            self._library_due = time.monotonic() + min(super().tick(), POLL_SECONDS)
+            self._library_at = time.monotonic() + min(super().tick(), PULSE_SECONDS)
             if self.should_sync():
                 self._do_sync()
         except (DatabaseError, InterfaceError):
@@ -162,7 +160,3 @@ class QlikScheduler(DatabaseScheduler):
         except Exception:
             # Whatever is wrong with its tasks, schedules go on
             logger.exception("django-celery-beat's own tasks failed")
-
-    def _drop_connection(self) -> None:
-        for connection in connections.all(initialized_only=True):
-            connection.close()

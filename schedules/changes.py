@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max
-
 from schedules.models import Schedule, ScheduleChange
+
+#: Stands for the whole site where a change names a schedule's key
+SITE_PK = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,6 @@ def record_changes(
     )
 
 
-def last_change_id() -> int:
-    """Return the id of the newest change; 0 when there is none."""
-    return ScheduleChange.objects.aggregate(last=Max("pk"))["last"] or 0
-
-
-def changes_since(change_id: int) -> tuple[int, set[int]]:
-    """Return the id of the newest change and the keys of the schedules changed after `change_id`."""
-    rows = list(ScheduleChange.objects.filter(pk__gt=change_id).values_list("pk", "schedule_pk"))
-    return max((pk for pk, _ in rows), default=change_id), {schedule_pk for _, schedule_pk in rows}
+def changes_since(change_id: int) -> set[int]:
+    """Return the keys of the schedules that were changed after the change `change_id`; SITE_PK among them."""
+    return set(ScheduleChange.objects.filter(pk__gt=change_id).order_by().values_list("schedule_pk", flat=True))

@@ -11,22 +11,43 @@ import logging
 import os
 import socket
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTasks
 
-from schedules.models import Lease
+from schedules.models import Lease, Run, ScheduleChange
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 4.0
-RENEW_SECONDS = 1.0
+#: How long a leader may be silent. It renews at least every 1.5 s; see beat.PULSE_SECONDS
+LEASE_SECONDS = 3.0
+
+# Renews and looks in one statement, for an idle beat does nothing else
+_RENEW = f"""
+    UPDATE {Lease._meta.db_table} SET renewals = renewals + 1, renewed_at = %s WHERE token = %s
+    RETURNING
+        (SELECT COALESCE(MAX(id), 0) FROM {ScheduleChange._meta.db_table}),
+        (SELECT MAX(last_update) FROM {PeriodicTasks._meta.db_table}),
+        EXISTS (SELECT 1 FROM {Run._meta.db_table} WHERE state = '{Run.State.PLANNED}')
+"""  # noqa: S608 -- all of it is constant
 
 
 class LeaseLostError(Exception):
     """Another beat has taken the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a leader learns when it renews: the newest change, the library's own change mark, and whether runs wait."""
+
+    change_id: int
+    library_mark: object
+    has_planned: bool
 
 
 def lock_lease() -> Lease:
@@ -40,48 +61,44 @@ class PlannerLease:
     def __init__(self, *, holder: str | None = None) -> None:
         self.holder = holder or name_this_process()
         self.token: int | None = None
-        self._renewed = 0.0
         self._seen: tuple[int, int] | None = None
         self._seen_since = 0.0
 
-    @property
-    def is_held(self) -> bool:
-        """Whether this process believes that it leads; `advance` is what proves it."""
-        return self.token is not None
-
     def keep(self) -> bool:
-        """Renew the lease when it is time, or try to take it; return whether this process leads."""
-        if self.token is None:
-            return self._take_over()
-        if time.monotonic() - self._renewed >= RENEW_SECONDS:
-            self.renew()
-        return self.is_held
+        """Return whether this process leads, as far as it knows; try to take the lease where it does not."""
+        return self.token is not None or self._take_over()
 
-    def renew(self) -> None:
-        """Show the standbys that this leader is alive."""
-        self._write(renewals=F("renewals") + 1, renewed_at=timezone.now())
+    def renew(self) -> Pulse:
+        """Show the standbys that this leader is alive, and look what is new.
+
+        Within a transaction it locks the lease's row until the end. Raises LeaseLostError where another beat leads.
+        """
+        with connection.cursor() as cursor:
+            now = connection.ops.adapt_datetimefield_value(timezone.now())
+            cursor.execute(_RENEW, [now, self.token])
+            found = cursor.fetchall()
+        if not found:
+            self._lose()
+        return Pulse(*found[0])
 
     def advance(self, *, planned_through: datetime) -> None:
-        """Renew the lease and note how far this leader has planned, within the transaction that inserts the runs.
+        """Note how far this leader has planned, within the transaction that inserts the runs.
 
-        It locks the row until that transaction ends. Raises LeaseLostError where another beat leads.
+        Raises LeaseLostError where another beat leads.
         """
-        self._write(planned_through=planned_through, renewals=F("renewals") + 1)
-        if self.token is None:
-            raise LeaseLostError(f"{self.holder} was no longer the leader; it has written nothing")
+        held = Lease.objects.filter(token=-1 if self.token is None else self.token)
+        if not held.update(planned_through=planned_through, renewals=F("renewals") + 1):
+            self._lose()
 
     def release(self) -> None:
         """Give the lease back, so that the next beat need not wait."""
         if self.token is not None:
-            self._write(holder="")
+            Lease.objects.filter(token=self.token).update(holder="")
             self.token = None
 
-    def _write(self, **values: object) -> None:
-        if self.token is not None and Lease.objects.filter(token=self.token).update(**values):
-            self._renewed = time.monotonic()
-        else:
-            logger.warning("another beat has taken the lease, standing by")
-            self.token = None
+    def _lose(self) -> None:
+        self.token = None
+        raise LeaseLostError(f"{self.holder} is no longer the leader, standing by")
 
     def _take_over(self) -> bool:
         lease, _ = Lease.objects.get_or_create(pk=1)
@@ -92,7 +109,7 @@ class PlannerLease:
             token=lease.token + 1, holder=self.holder, renewals=lease.renewals + 1, renewed_at=timezone.now()
         )
         if taken:
-            self.token, self._renewed = lease.token + 1, time.monotonic()
+            self.token = lease.token + 1
             logger.info("leading as %s, token %s", self.holder, self.token)
         return bool(taken)
 

@@ -1,251 +1,239 @@
 """Which occurrences are due, and their rows in the ledger.
 
 The planner keeps the next due instant of every started schedule in a heap of plain numbers. A pass takes all
-that is due, writes its runs and the leader's progress in one transaction, and gives back the runs to publish.
+that is due and writes its runs, and the leader's progress with the last of them. What was missed in a long absence
+is settled after that, slice by slice, so that it delays nothing that is due now.
 """
 
 from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django_celery_beat.models import PeriodicTasks
 
 from schedules import runs
-from schedules.changes import changes_since, last_change_id
-from schedules.cron import CronExpression
-from schedules.lease import PlannerLease, lock_lease
-from schedules.models import Run, Schedule, from_epoch
-from schedules.policies import Misfire, settle_overdue
+from schedules.absences import plan_slice
+from schedules.changes import SITE_PK, changes_since
+from schedules.entries import Circumstances, Entry, list_windows, read_entries
+from schedules.lease import PlannerLease, Pulse
+from schedules.models import Absence, Lease, from_epoch
+from schedules.policies import first_on_time
+from schedules.runs import PlannedRun
 
 logger = logging.getLogger(__name__)
 
-#: A clock that steps back further than this makes the planner start afresh from the new time
-CLOCK_STEP_SECONDS = 2.0
-
+#: A clock that is set back further than this is followed at once; less is waited out
+CLOCK_STEP_SECONDS = 60.0
+#: Who has not planned for longer than this was absent
+ABSENCE_SECONDS = 60.0
 #: Rows in one transaction at most
 PART_SIZE = 5000
 
-_COLUMNS = (
-    "pk",
-    "name",
-    "qlik_task_id",
-    "cron_schedule",
-    "timezone",
-    "armed_at",
-    "misfire",
-    "misfire_grace",
-)
-
-
-@dataclass(slots=True)
-class Entry:
-    """What the planner holds of one started schedule; instants are epoch seconds."""
-
-    pk: int
-    name: str
-    qlik_task_id: str
-    expression: CronExpression
-    zone: ZoneInfo
-    misfire: Misfire
-    grace: float
-    row: Mapping[str, Any]
-    due: int | None = None
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Entry:
-        """Build the entry of a row that has _COLUMNS; raises ValueError and the like for a broken one."""
-        return cls(
-            pk=row["pk"],
-            name=row["name"],
-            qlik_task_id=row["qlik_task_id"],
-            expression=CronExpression.parse(row["cron_schedule"]),
-            zone=ZoneInfo(row["timezone"]),
-            misfire=Misfire(row["misfire"]),
-            grace=row["misfire_grace"].total_seconds(),
-            row=row,
-        )
-
-    def occurrences_up_to(self, now: float) -> Iterator[int]:
-        """Yield the due instants from the next one to `now`."""
-        due = self.due
-        while due is not None and due <= now:
-            yield due
-            due = self.expression.next_timestamp(due, self.zone)
-
 
 class Planner:
-    """The heap of next due instants. Only the leader's planner writes."""
+    """The heap of next due instants. Only the leader's planner writes.
+
+    After any error it has to be loaded again: what it holds may be ahead of what was written.
+    """
 
     def __init__(self, lease: PlannerLease) -> None:
         self._lease = lease
         self._entries: dict[int, Entry] = {}
         self._heap: list[tuple[int, int]] = []
+        self._absences: list[Absence] = []
+        self._circumstances = Circumstances()
         self._change_id = 0
-        self._library_change: object = None
+        self._library_mark: object = None
         self._planned_through = 0.0
 
     def load(self, *, now: float) -> None:
-        """Read every started schedule and go on from where the last leader's planning ended."""
+        """Read every started schedule and go on from where the last leader's planning ended.
+
+        Raises LeaseLostError.
+        """
         with transaction.atomic():
-            lease = lock_lease()
-            self._change_id = last_change_id()
-            self._library_change = PeriodicTasks.last_change()
-            rows = list(Schedule.objects.filter(enabled=True).values(*_COLUMNS))
-        self._planned_through = lease.planned_through.timestamp() if lease.planned_through else now
-        if self._planned_through > now:
-            logger.warning("the clock stands before the last planned instant; planning from now")
-            self._planned_through = now
-        self._entries, self._heap = {}, []
-        for row in rows:
-            self._put(row, after=self._start_of(row, now=now))
-        logger.info("%d schedules are started; planning from %s on", len(rows), from_epoch(self._planned_through))
+            pulse = self._lease.renew()
+            self._change_id, self._library_mark = pulse.change_id, pulse.library_mark
+            self._take_progress(now=now)
+            self._entries = read_entries()
+        self._heap = []
+        for entry in self._entries.values():
+            self._arm(entry, after=self._start_of(entry, now=now))
+        started, since = len(self._entries), from_epoch(self._planned_through)
+        logger.info("%d schedules are started; planning from %s on", started, since)
 
-    def take_changes(self, *, now: float) -> None:
-        """Read again what was changed since the last look."""
-        if (library_change := PeriodicTasks.last_change()) != self._library_change:
-            self._reload_differing(now=now)
-            self._library_change = library_change
-        self._take_recorded_changes(now=now)
+    def take_changes(self, pulse: Pulse, *, now: float) -> bool:
+        """Read again what was changed since the last look; return whether the library's tables were changed too."""
+        self._take_recorded_changes(pulse, now=now)
+        if pulse.library_mark == self._library_mark:
+            return False
+        self._reload_differing(now=now)
+        self._library_mark = pulse.library_mark
+        return True
 
-    def seconds_until_due(self, *, now: float) -> float | None:
-        """Return the seconds to the next due instant, 0 when something is due; None for an empty heap."""
-        self._drop_stale()
-        return max(self._heap[0][0] - now, 0.0) if self._heap else None
+    def next_due(self) -> int | None:
+        """Return the next due instant in epoch seconds, which may have come already; None when there is none."""
+        while self._heap and not self._is_live(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
-    def plan_due(self, *, now: float) -> list[UUID]:
-        """Write the runs of everything due up to `now` and return those to publish, the longest due first.
+    def plan_due(self, *, now: float) -> Iterator[int]:
+        """Write the runs of everything due up to `now`; yield the number of rows after each transaction.
 
-        Where the database fails or the lease is lost (LeaseLostError), the next pass does the same again: progress is
-        noted last, and a row that is there already is left as it is. After a long absence there are many rows; they
-        are written in parts, so that edits need not wait for them all.
+        The passes of two leaders make the same rows, and one that is there already is left as it is.
         """
         if now < self._planned_through - CLOCK_STEP_SECONDS:
             self.load(now=now)
-        planned: list[UUID] = []
-        due = self._due_entries(now)
-        rows: Iterator[Run] | None = None
-        is_done = not due
+        if (next_due := self.next_due()) is None or next_due > now:
+            return
+        due: list[Entry] = []
+        rows: Iterator[PlannedRun] | None = None
+        absent_from = None
+        is_done = False
         while not is_done:
             with transaction.atomic():
-                self._lease.advance(planned_through=from_epoch(self._planned_through))
+                pulse = self._lease.renew()
                 if rows is None:
                     # An edit that was answered before this pass got the lock decides about this pass
-                    self._take_recorded_changes(now=now)
-                    due = self._due_entries(now)
-                    rows = chain.from_iterable(self._plan_entry(entry, now) for entry in due)
+                    self._take_recorded_changes(pulse, now=now)
+                    absent_from = self._absent_from(now)
+                    due = self._pop_due(now)
+                    rows = chain.from_iterable(self._plan_entry(e, now, was_absent=bool(absent_from)) for e in due)
                 part = list(islice(rows, PART_SIZE))
-                runs.plan_runs(part)
+                runs.plan_runs(part, now=from_epoch(now))
                 if is_done := len(part) < PART_SIZE:
-                    self._lease.advance(planned_through=from_epoch(now))
-            planned += [row.pk for row in part if row.state == Run.State.PLANNED]
-        if due:
-            self._planned_through = now
+                    self._note_progress(now, absent_from=absent_from)
+            yield len(part)
         for entry in due:
-            self._advance(entry, after=now)
-        return planned
+            self._push(entry)
 
-    def _due_entries(self, now: float) -> list[Entry]:
-        """Return the entries due at `now` in the order of their instants; they stay in the heap."""
+    def settle_absence(self, *, now: float) -> bool:
+        """Settle a slice of what was missed in an absence; return whether there may be more to settle."""
+        if not self._absences:
+            return False
+        absence = self._absences[0]
+        with transaction.atomic():
+            self._lease.renew()
+            part = plan_slice(absence, self._entries, self._circumstances)
+            runs.plan_runs(part.rows, now=from_epoch(now))
+            self._count_given()
+            if part.is_last:
+                absence.delete()
+            else:
+                absence.save(update_fields=["settled_pk", "settled_through"])
+        if part.is_last:
+            logger.info("the %s is settled", self._absences.pop(0))
+        return bool(self._absences)
+
+    def _take_progress(self, *, now: float) -> None:
+        """Take up where the last leader ended, and notice that the clock was set back since."""
+        lease = Lease.objects.get()
+        if lease.planned_through is None:
+            # The first leader ever: from here on nothing may be lost
+            lease.planned_through = from_epoch(now)
+            self._lease.advance(planned_through=lease.planned_through)
+        planned_through = lease.planned_through.timestamp()
+        if planned_through > now + CLOCK_STEP_SECONDS:
+            logger.warning("the clock was set back from %s; planning from now", from_epoch(planned_through))
+            lease.clock_sets += 1
+            lease.repeats_until = max(lease.planned_through, lease.repeats_until or lease.planned_through)
+            lease.planned_through = from_epoch(now)
+            lease.save(update_fields=["clock_sets", "repeats_until", "planned_through"])
+            planned_through = now
+        self._planned_through = planned_through
+        self._absences = list(Absence.objects.all())
+        since = min([planned_through, *(absence.from_at.timestamp() for absence in self._absences)])
+        self._circumstances = Circumstances(
+            windows=list_windows(since=since),
+            clock_sets=lease.clock_sets,
+            repeats_until=lease.repeats_until.timestamp() if lease.repeats_until else 0.0,
+        )
+
+    def _absent_from(self, now: float) -> float | None:
+        """Return the moment after which nobody planned, when that is long ago; None in the ordinary case."""
+        oldest = self.next_due()
+        if oldest is None or now - oldest <= ABSENCE_SECONDS:
+            return None
+        return max(self._planned_through, oldest - 1)
+
+    def _note_progress(self, now: float, *, absent_from: float | None) -> None:
+        """Note that everything up to `now` is planned, but for what was missed in an absence."""
+        if absent_from is not None:
+            absence = Absence.objects.create(from_at=from_epoch(absent_from), until_at=from_epoch(now))
+            self._absences.append(absence)
+            logger.warning("nobody planned from %s to %s", absence.from_at, absence.until_at)
+        self._count_given()
+        self._lease.advance(planned_through=from_epoch(now))
+        self._planned_through = now
+
+    def _count_given(self) -> None:
+        runs.count_runs(self._circumstances.given)
+        self._circumstances.given.clear()
+
+    def _pop_due(self, now: float) -> list[Entry]:
+        """Take the entries that are due at `now` out of the heap, in the order of their instants."""
         taken = []
         while self._heap and self._heap[0][0] <= now:
             taken.append(heapq.heappop(self._heap))
-        live = [item for item in dict.fromkeys(taken) if self._is_live(item)]
-        for item in live:
-            heapq.heappush(self._heap, item)
-        return [self._entries[pk] for _, pk in live]
+        return [self._entries[pk] for due, pk in dict.fromkeys(taken) if self._is_live((due, pk))]
 
-    def _plan_entry(self, entry: Entry, now: float) -> Iterator[Run]:
-        """Yield the rows for all occurrences of `entry` up to `now`."""
-        due = list(entry.occurrences_up_to(now))
-        overdue = settle_overdue(due, now=now, misfire=entry.misfire, grace=entry.grace)
-        missed = "Misfire: beat was not planning when it was due."
-        for instant in overdue.skipped:
-            yield _run(entry, instant, now, reason=Run.Reason.SCHEDULED, state=Run.State.SKIPPED, message=missed)
-        for instant in overdue.catch_up:
-            yield _run(entry, instant, now, reason=Run.Reason.CATCH_UP, message=missed)
-        for instant in overdue.on_time:
-            yield _run(entry, instant, now, reason=Run.Reason.SCHEDULED)
+    def _plan_entry(self, entry: Entry, now: float, *, was_absent: bool) -> Iterator[PlannedRun]:
+        """Return the rows of a due entry's occurrences up to `now`, but for those missed in an absence."""
+        border = first_on_time(now, grace=entry.grace)
+        if was_absent and entry.due is not None and entry.due < border:
+            entry.advance(after=border - 1)
+        instants = entry.pop_due(until=now)
+        missed = bisect_left(instants, border)
+        return self._circumstances.plan(entry, on_time=instants[missed:], missed=instants[:missed])
 
-    def _take_recorded_changes(self, *, now: float) -> None:
-        change_id, changed = changes_since(self._change_id)
-        rows: list[Mapping[str, Any]] = []
-        pks = sorted(changed)
-        for start in range(0, len(pks), 500):
-            rows += Schedule.objects.filter(enabled=True, pk__in=pks[start : start + 500]).values(*_COLUMNS)
+    def _take_recorded_changes(self, pulse: Pulse, *, now: float) -> None:
+        if pulse.change_id == self._change_id:
+            return
+        changed = changes_since(self._change_id)
+        if SITE_PK in changed:
+            self._circumstances.windows = list_windows(since=self._planned_through)
+        fresh = read_entries(sorted(changed))
         for pk in changed:
             self._entries.pop(pk, None)
-        for row in rows:
-            self._put(row, after=self._start_of(row, now=now))
-        self._change_id = change_id
+        self._entries.update(fresh)
+        for entry in fresh.values():
+            self._arm(entry, after=self._start_of(entry, now=now))
+        self._change_id = pulse.change_id
 
     def _reload_differing(self, *, now: float) -> None:
         """Compare every row with its entry: somebody has saved tasks without a record of the change.
 
         Such an edit leaves no trace of when it took effect, so it does from now on.
         """
-        rows = {row["pk"]: row for row in Schedule.objects.filter(enabled=True).values(*_COLUMNS)}
-        for pk in self._entries.keys() - rows.keys():
+        fresh = read_entries()
+        for pk in self._entries.keys() - fresh.keys():
             del self._entries[pk]
-        for pk, row in rows.items():
-            if pk not in self._entries or self._entries[pk].row != row:
-                self._entries.pop(pk, None)
-                self._put(row, after=now)
+        for pk, entry in fresh.items():
+            if self._entries.get(pk) != entry:
+                self._entries[pk] = entry
+                self._arm(entry, after=now)
 
-    def _start_of(self, row: Mapping[str, Any], *, now: float) -> float:
-        """Return from when on the row counts: from its last change, if the clock was right then."""
-        armed_at: datetime = row["armed_at"]
-        return max(self._planned_through, min(armed_at.timestamp(), now))
+    def _start_of(self, entry: Entry, *, now: float) -> float:
+        """Return from when on the entry counts: from its last change, if the clock was right then."""
+        return max(self._planned_through, min(entry.armed_at, now))
 
-    def _put(self, row: Mapping[str, Any], *, after: float) -> None:
-        """Take a schedule's row into the heap, or set it aside where it cannot be computed."""
+    def _arm(self, entry: Entry, *, after: float) -> None:
+        """Put an entry into the heap with its first due instant after `after`; set aside one that cannot say it."""
         try:
-            entry = Entry.from_row(row)
-            self._entries[entry.pk] = entry
-            self._advance(entry, after=after)
+            entry.advance(after=after)
         except Exception:
             # One row that a hand has broken must not keep the others from running
-            logger.exception("schedule %s is set aside: its next time cannot be computed", row["name"])
+            logger.exception("schedule %s is set aside: its next time cannot be computed", entry.name)
+        self._push(entry)
 
-    def _advance(self, entry: Entry, *, after: float) -> None:
-        entry.due = entry.expression.next_timestamp(after, entry.zone)
-        if entry.due is not None:
+    def _push(self, entry: Entry) -> None:
+        if entry.due is not None and entry.runs_left > 0:
             heapq.heappush(self._heap, (entry.due, entry.pk))
-
-    def _drop_stale(self) -> None:
-        while self._heap and not self._is_live(self._heap[0]):
-            heapq.heappop(self._heap)
 
     def _is_live(self, item: tuple[int, int]) -> bool:
         due, pk = item
         return pk in self._entries and self._entries[pk].due == due
-
-
-def _run(
-    entry: Entry,
-    due: int,
-    now: float,
-    *,
-    reason: Run.Reason,
-    state: Run.State = Run.State.PLANNED,
-    message: str = "",
-) -> Run:
-    return Run(
-        pk=Run.occurrence_id(schedule_pk=entry.pk, due=due),
-        schedule_id=entry.pk,
-        schedule_name=entry.name,
-        qlik_task_id=entry.qlik_task_id,
-        due_at=from_epoch(due),
-        planned_at=from_epoch(now),
-        reason=reason,
-        state=state,
-        message=message,
-    )

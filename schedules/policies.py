@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from math import ceil
 
 
 class Misfire(StrEnum):
@@ -16,28 +18,36 @@ class Misfire(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Overdue:
-    """Due instants of one schedule, in epoch seconds, sorted into what becomes of them.
+class Missed:
+    """Due instants in epoch seconds that were missed: those that run all the same, and those that do not."""
 
-    `on_time` is at most the grace late and runs; `catch_up` was missed and runs all the same; `skipped` was
-    missed and does not run.
-    """
-
-    on_time: Sequence[int]
     catch_up: Sequence[int]
     skipped: Sequence[int]
 
 
-def settle_overdue(due: Sequence[int], *, now: float, misfire: Misfire, grace: float) -> Overdue:
-    """Sort the `due` instants (epoch seconds, ascending) by the misfire policy; `grace` is in seconds.
+def first_on_time(now: float, *, grace: float) -> int:
+    """Return the first whole second that is at most `grace` seconds before `now`: what is due then is not missed."""
+    return ceil(now - grace)
 
-    Once: of those missed the latest runs, unless one that is on time runs anyway: the reload that it starts
-    brings the same data.
+
+def settle_missed(missed: Sequence[int], *, misfire: Misfire, is_replaced: bool) -> Missed:
+    """Decide about the instants of one schedule (epoch seconds, ascending) that were missed.
+
+    Once: the latest of them runs, unless `is_replaced`, for then a later one runs anyway and its reload brings the
+    same data.
     """
-    on_time = [instant for instant in due if now - instant <= grace]
-    missed = due[: len(due) - len(on_time)]
     if misfire is Misfire.ALL:
-        return Overdue(on_time, missed, [])
-    if misfire is Misfire.SKIP or on_time or not missed:
-        return Overdue(on_time, [], missed)
-    return Overdue([], missed[-1:], missed[:-1])
+        return Missed(missed, [])
+    if misfire is Misfire.SKIP or is_replaced or not missed:
+        return Missed([], missed)
+    return Missed(missed[-1:], missed[:-1])
+
+
+def pause_message(until: datetime, reason: str) -> str:
+    """Return why a run of a schedule that is paused until an instant, given in UTC, was skipped."""
+    return f"Paused until {until:%Y-%m-%d %H:%M:%S} UTC{f': {reason}' if reason else ''}."
+
+
+def maintenance_message(reason: str) -> str:
+    """Return why a run was skipped while the site was in maintenance."""
+    return f"Maintenance{f': {reason}' if reason else ''}."

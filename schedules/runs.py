@@ -1,37 +1,74 @@
 """The ledger: what was due, who took it, what came of it.
 
 A step locks the rows that it moves, in the order of their keys so that no two steps wait for each other, and moves
-those that are still in the state that it expects.
+those that are still in the state that it expects. Steps of many rows are single statements written out: the ORM would
+take several times as long to compose them as the database to carry them out.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from schedules.models import Run, Schedule
-from schedules.policies import Misfire
+from schedules.models import Maintenance, Run, Schedule, from_epoch
+from schedules.policies import Misfire, maintenance_message, pause_message
 
 #: A message that no worker took for this long is published again; see docs/design.md.
 QUEUE_LIMIT = timedelta(seconds=30)
 
 _UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
-_OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP)
+#: The reasons of runs that beat planned
+OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP, Run.Reason.REPEATED)
+#: Rows that are moved at a time
+_MOVE_SIZE = 5000
 
+_TABLE = Run._meta.db_table
+_PLAN = f"""
+    INSERT INTO {_TABLE} (
+        id, schedule_id, schedule_name, qlik_task_id, due_at, reason, repeat, state, message, occurrences,
+        planned_at, attempts, worker
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '') ON CONFLICT DO NOTHING
+"""  # noqa: S608 -- all of it is constant
+_TAKE = f"""
+    UPDATE {_TABLE} SET state = '{Run.State.QUEUED}', queued_at = %s
+    WHERE state = '{Run.State.PLANNED}'
+    AND id IN (SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}' ORDER BY due_at LIMIT %s)
+    RETURNING due_at, id
+"""  # noqa: S608 -- all of it is constant
 _OUTCOME_COLUMNS = ("state", "called_at", "answered_at", "qrs_session", "message", "id")
-# One prepared statement for many rows: a fifth of the time that the ORM takes to compose them
 _RECORD_OUTCOME = f"""
-    UPDATE {Run._meta.db_table}
+    UPDATE {_TABLE}
     SET state = %s, called_at = %s, answered_at = %s, qrs_session = %s, message = %s, attempts = attempts + 1
     WHERE id = %s AND state = '{Run.State.CLAIMED}'
 """  # noqa: S608 -- all of it is constant
+_COUNT_RUNS = f"""
+    UPDATE {Schedule._meta.db_table} SET runs_planned = runs_planned + %s WHERE periodictask_ptr_id = %s
+"""  # noqa: S608 -- all of it is constant
 _FIELDS = {field.name: field for field in Run._meta.concrete_fields}
+
+
+class PlannedRun(NamedTuple):
+    """A row to be: an occurrence of a schedule at `due`, in epoch seconds; `key` as both databases take it.
+
+    A tuple, for thousands are made at a time.
+    """
+
+    key: str
+    schedule_pk: int
+    schedule_name: str
+    qlik_task_id: str
+    due: int
+    reason: str
+    repeat: int = 0
+    state: str = Run.State.PLANNED.value
+    message: str = ""
+    occurrences: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +83,22 @@ class Outcome:
     message: str = ""
 
 
-def plan_runs(rows: Iterable[Run]) -> None:
+def plan_runs(rows: Sequence[PlannedRun], *, now: datetime) -> None:
     """Insert the rows; one whose occurrence is in the ledger already is left as it is."""
-    Run.objects.bulk_create(rows, ignore_conflicts=True)
+    if not rows:
+        return
+    instants = {due: _to_column("due_at", from_epoch(due)) for due in {row.due for row in rows}}
+    planned_at = _to_column("planned_at", now)
+    values = [(*row[:4], instants[row.due], *row[5:], planned_at) for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(_PLAN, values)
+
+
+def count_runs(given: Mapping[int, int]) -> None:
+    """Add to the number of runs that schedules, by their keys, were given; it counts towards their greatest number."""
+    if given:
+        with connection.cursor() as cursor:
+            cursor.executemany(_COUNT_RUNS, [(count, pk) for pk, count in given.items()])
 
 
 def plan_manual_runs(schedules: Iterable[Schedule], *, now: datetime, message: str) -> list[Run]:
@@ -69,32 +119,54 @@ def plan_manual_runs(schedules: Iterable[Schedule], *, now: datetime, message: s
     )
 
 
-def list_unpublished(*, limit: int) -> list[uuid.UUID]:
-    """Return the keys of planned rows that no message was sent for, the longest due first."""
-    rows = Run.objects.filter(state=Run.State.PLANNED).order_by("due_at")
-    return list(rows.values_list("pk", flat=True)[:limit])
+def take_planned(*, most: int, now: datetime) -> list[str]:
+    """Note of planned rows that they are on their way to Redis, and return their keys, the longest due first.
+
+    Who has taken them publishes them, or gives them back.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [_to_column("queued_at", now), most])
+        taken = sorted(cursor.fetchall())
+    return [key if isinstance(key, str) else key.hex for _, key in taken]
 
 
-def mark_queued(run_ids: Sequence[uuid.UUID], *, now: datetime) -> None:
-    """Note that messages for these rows are on Redis; rows that a worker has claimed meanwhile stay claimed."""
-    for start in range(0, len(run_ids), 500):
-        rows = Run.objects.filter(pk__in=run_ids[start : start + 500], state=Run.State.PLANNED)
-        # A row that is locked is being claimed, and must not be waited for nor kept from its worker
-        _move(rows, skip_locked=True, state=Run.State.QUEUED, queued_at=now)
+def give_back(keys: Sequence[str]) -> None:
+    """Undo take_planned for rows that Redis did not take, and that no worker has claimed all the same."""
+    for start in range(0, len(keys), _MOVE_SIZE):
+        part = keys[start : start + _MOVE_SIZE]
+        _move(Run.objects.filter(pk__in=part, state=Run.State.QUEUED), state=Run.State.PLANNED)
+
+
+def requeue_all() -> int:
+    """Have every row published again whose message may be lost, and return how many there are.
+
+    A message too many does no harm: its rows are claimed already, or by the one that comes first.
+    """
+    moved = 0
+    queued = Run.objects.filter(state=Run.State.QUEUED).order_by("pk").values_list("pk", flat=True)
+    while part := list(queued[:_MOVE_SIZE]):
+        moved += _move(Run.objects.filter(pk__in=part, state=Run.State.QUEUED), state=Run.State.PLANNED)
+    return moved
+
+
+def count_in_hand() -> int:
+    """Return how many runs are on Redis or with a worker."""
+    return Run.objects.filter(state__in=(Run.State.QUEUED, Run.State.CLAIMED)).count()
 
 
 def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> list[Run]:
     """Make `worker` the owner of those of the runs that are to be started, and return them, the longest due first.
 
-    Left out are runs that were claimed before or skipped since. An occurrence whose schedule was stopped or deleted,
-    or that has waited for a worker so long that its schedule's misfire policy drops it, is skipped here.
+    Left out are runs that were claimed before or skipped since, or are to be published again. An occurrence that must
+    not start any more is skipped here: its schedule was stopped, deleted or paused, the site is in maintenance, or it
+    has waited for a worker so long that its schedule's misfire policy drops it.
     """
     with transaction.atomic():
-        rows = Run.objects.filter(pk__in=run_ids, state__in=_UNCLAIMED).order_by("pk")
+        rows = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk")
         waiting = sorted(rows.select_for_update(), key=lambda run: run.due_at)
         dropped = _drop(waiting, now=now)
         claimed = [run for run in waiting if run.pk not in dropped]
-        Run.objects.filter(pk__in=[run.pk for run in claimed], state__in=_UNCLAIMED).update(
+        Run.objects.filter(pk__in=[run.pk for run in claimed]).update(
             state=Run.State.CLAIMED, claimed_at=now, worker=worker
         )
     for run in claimed:
@@ -122,7 +194,7 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
 
 def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
     """Skip the occurrences of these schedules that no worker has claimed; return how many."""
-    rows = Run.objects.filter(schedule_id__in=schedule_pks, state__in=_UNCLAIMED, reason__in=_OCCURRENCES)
+    rows = Run.objects.filter(schedule_id__in=schedule_pks, state__in=_UNCLAIMED, reason__in=OCCURRENCES)
     return _move(rows, state=Run.State.SKIPPED, message=message)
 
 
@@ -135,37 +207,43 @@ def requeue_lost_messages(*, now: datetime) -> int:
     return _move(lost, state=Run.State.PLANNED)
 
 
-def close_lost_claims(*, now: datetime, limit: timedelta) -> int:
-    """Close rows whose worker claimed them more than `limit` ago and is silent since; return how many.
+def close_lost_claims(*, now: datetime, limit: timedelta, lost_workers: Iterable[str] = ()) -> int:
+    """Close rows whose worker claimed them more than `limit` ago, or is lost; return how many.
 
     Whether QRS was called is not known, so they end as unknown: a second call could start the task twice.
     """
-    lost = Run.objects.filter(state=Run.State.CLAIMED, claimed_at__lt=now - limit)
+    is_lost = Q(claimed_at__lt=now - limit) | Q(worker__in=list(lost_workers))
     return _move(
-        lost,
+        Run.objects.filter(is_lost, state=Run.State.CLAIMED),
         state=Run.State.UNKNOWN,
         message="The worker was lost between claiming the run and recording its outcome. "
         "Look in the Qlik Management Console whether the task was started.",
     )
 
 
-def _move(rows: QuerySet[Run], *, skip_locked: bool = False, **values: object) -> int:
+def list_claiming_workers() -> list[str]:
+    """Return the workers that have runs in hand."""
+    rows = Run.objects.filter(state=Run.State.CLAIMED).order_by().distinct()
+    return list(rows.values_list("worker", flat=True))
+
+
+def _move(rows: QuerySet[Run], **values: object) -> int:
     """Give the rows these values and return how many there were."""
-    can_skip = connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
-        locked = rows.order_by("pk").select_for_update(skip_locked=skip_locked and can_skip)
+        locked = rows.order_by("pk").select_for_update()
         return Run.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).update(**values)
 
 
 def _drop(waiting: Sequence[Run], *, now: datetime) -> set[uuid.UUID]:
     """Skip the occurrences among the runs that are not to be started any more, and return their keys."""
-    occurrences = [run for run in waiting if run.reason in _OCCURRENCES]
-    columns = Schedule.objects.only("enabled", "misfire", "misfire_grace")
+    occurrences = [run for run in waiting if run.reason in OCCURRENCES]
+    columns = Schedule.objects.only("enabled", "misfire", "misfire_grace", "paused_until", "pause_reason")
     schedules = columns.in_bulk({run.schedule_id for run in occurrences})
+    closed = _closed_by_maintenance(now=now)
     reasons = {
         run.pk: reason
         for run in occurrences
-        if (reason := _reason_to_drop(run, schedules.get(run.schedule_id), now=now))
+        if (reason := closed or _reason_to_drop(run, schedules.get(run.schedule_id), now=now))
     }
     for run_id, reason in reasons.items():
         Run.objects.filter(pk=run_id).update(state=Run.State.SKIPPED, message=reason)
@@ -175,6 +253,8 @@ def _drop(waiting: Sequence[Run], *, now: datetime) -> set[uuid.UUID]:
 def _reason_to_drop(run: Run, schedule: Schedule | None, *, now: datetime) -> str:
     if schedule is None or not schedule.enabled:
         return "The schedule was stopped or deleted before a worker took it."
+    if schedule.paused_until and schedule.paused_until > now:
+        return pause_message(schedule.paused_until, schedule.pause_reason)
     if run.reason == Run.Reason.CATCH_UP or schedule.misfire == Misfire.ALL:
         return ""
     if now - run.due_at <= schedule.misfire_grace:
@@ -182,8 +262,14 @@ def _reason_to_drop(run: Run, schedule: Schedule | None, *, now: datetime) -> st
     missed = f"Misfire: no worker took it within {schedule.misfire_grace}"
     if schedule.misfire == Misfire.SKIP:
         return f"{missed}."
-    newer = Run.objects.filter(schedule_id=run.schedule_id, due_at__gt=run.due_at, reason__in=_OCCURRENCES)
+    newer = Run.objects.filter(schedule_id=run.schedule_id, due_at__gt=run.due_at, reason__in=OCCURRENCES)
     return f"{missed}, and a later run replaces it." if newer.exclude(state=Run.State.SKIPPED).exists() else ""
+
+
+def _closed_by_maintenance(*, now: datetime) -> str:
+    """Return why nothing may start now on the whole site; empty where it may."""
+    current = Maintenance.objects.filter(began_at__lte=now).exclude(ended_at__lte=now).first()
+    return maintenance_message(current.reason) if current else ""
 
 
 def _to_column(name: str, value: object) -> Any:

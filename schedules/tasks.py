@@ -16,12 +16,15 @@ from django.utils import timezone
 
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
 from schedules import runs
-from schedules.lease import name_this_process
+from schedules.lease import is_gone, name_this_process
 from schedules.models import START_RUNS_TASK, Run
 from schedules.qrs import qrs_client
+from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)
 
+#: Runs of a message that are claimed at a time: what a worker that is killed had claimed ends as unknown
+CLAIM_SIZE = 25
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
 PATIENCE = timedelta(seconds=0.5)
 #: How often the outcomes of calls are recorded
@@ -35,15 +38,10 @@ _CALLERS = ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_pr
 
 @shared_task(name=START_RUNS_TASK)
 def start_runs(run_ids: list[str]) -> None:
-    """Start the Qlik tasks of some runs: claim them, call QRS for each, record what came of it."""
-    claimed = runs.claim_runs([UUID(i) for i in run_ids], worker=name_this_process(), now=timezone.now())
-    calls = {_CALLERS.submit(_start, run): run for run in claimed}
-    waiting = set(calls)
-    while waiting:
-        # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
-        done, waiting = wait(waiting, timeout=RECORD_SECONDS)
-        _record([outcome for call in done if (outcome := call.result())])
-        runs.release_claims([calls[call] for call in done if call.result() is None])
+    """Start the Qlik tasks of some runs: claim a few, call QRS for each, record what came of it, and so on."""
+    for start in range(0, len(run_ids), CLAIM_SIZE):
+        part = [UUID(run_id) for run_id in run_ids[start : start + CLAIM_SIZE]]
+        _start_all(runs.claim_runs(part, worker=name_this_process(), now=timezone.now()))
 
 
 @shared_task(name="schedules.sweep_runs")
@@ -52,10 +50,25 @@ def sweep_runs() -> None:
     now = timezone.now()
     # A call may take as long as QRS_TIMEOUT allows; after twice that, nobody waits for its answer
     claim_limit = timedelta(seconds=2 * sum(settings.QRS_TIMEOUT) + 30)
+    others = set(runs.list_claiming_workers()) - {name_this_process()}
+    gone = [worker for worker in others if is_gone(worker)]
     requeued = runs.requeue_lost_messages(now=now)
-    closed = runs.close_lost_claims(now=now, limit=claim_limit)
+    closed = runs.close_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
     if requeued or closed:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
+
+
+def _start_all(claimed: Sequence[Run]) -> None:
+    calls = {_CALLERS.submit(_start, run): run for run in claimed}
+    waiting = set(calls)
+    while waiting:
+        # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
+        done, waiting = wait(waiting, timeout=RECORD_SECONDS)
+        _record([outcome for call in done if (outcome := call.result())])
+        runs.release_claims([calls[call] for call in done if call.result() is None])
+        if done and settings.BUTLER_MAX_CONCURRENT_STARTS:
+            # Beat holds runs back until these are done
+            wake_beat()
 
 
 def _record(outcomes: Sequence[runs.Outcome]) -> None:

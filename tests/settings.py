@@ -17,6 +17,8 @@ os.environ |= {
     "BUTLER_PORT": "8080",
     "BUTLER_START_STATE": "last",
     "BUTLER_WORKER_CONCURRENCY": "4",
+    "BUTLER_MAX_CONCURRENT_STARTS": "0",
+    "BUTLER_MAX_STARTS_PER_SECOND": "0",
     # Nothing listens there: a test that needs Redis or QRS takes its fixture
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "QRS_URL": "https://127.0.0.1:1",

@@ -141,6 +141,7 @@ def test_a_stopped_paused_or_used_up_schedule_is_backfilled_all_the_same(make_sc
 
     assert run_backfill(schedule) == 5
 
+    Run.objects.update(state="queued")
     claimed = runs.claim_runs([run.pk for run in Run.objects.all()], worker="w", now=datetime.now(UTC))
     assert len(claimed) == 5, "neither the stop nor the misfire policy drops what was asked for by hand"
 
@@ -235,7 +236,7 @@ def test_beat_waits_for_few_rows_at_a_time(make_schedule, monkeypatch):
     monkeypatch.setattr(module, "_PART_SIZE", 2)
     parts: list[int] = []
     plan = runs.plan_runs
-    monkeypatch.setattr(runs, "plan_runs", lambda rows: (parts.append(len(rows)), plan(rows)))
+    monkeypatch.setattr(runs, "plan_runs", lambda rows, now: (parts.append(len(rows)), plan(rows, now=now)))
 
     assert run_backfill(make_schedule()) == 5
     assert parts == [2, 2, 1]

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from butler.celery import app
-from schedules import beat as beat_module
+from schedules import publisher as publisher_module
 from schedules import services
 from schedules.beat import QlikScheduler
 from schedules.models import Lease, Run, Schedule
@@ -40,7 +41,7 @@ def messages(redis_server) -> list[str]:
         for message in raw
         if message["headers"]["task"] == "schedules.start_runs"
     ]
-    return [run_id for (args, _, _) in bodies for run_id in args[0]]
+    return [str(UUID(run_id)) for (args, _, _) in bodies for run_id in args[0]]
 
 
 def tick_until(beat: QlikScheduler, condition, *, seconds: float = 10.0):
@@ -79,24 +80,24 @@ def test_a_look_that_falls_together_with_a_pass_publishes_both(beat, make_schedu
     schedule = make_schedule(cron_schedule="* * * * * *")
     tick_until(beat, lambda: Run.objects.exists())
     (by_hand,) = services.run_now([schedule.name], origin=ORIGIN)
-    beat._next_look = 0.0
-    wait_for(lambda: beat._planner.seconds_until_due(now=time.time()) == 0, seconds=5)
+    beat._pulse_at = 0.0
+    wait_for(lambda: beat._planner.next_due() <= time.time(), seconds=5)
 
-    beat._turn()
+    beat._take_turn()
 
     assert str(by_hand.pk) in messages(redis_server)
     assert not Run.objects.filter(state="planned").exists()
 
 
 def test_a_pile_that_waits_is_published_without_a_pause(beat, make_schedule, redis_server, monkeypatch):
-    monkeypatch.setattr(beat_module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(publisher_module, "BATCH_SIZE", 2)
     name = make_schedule(cron_schedule="@yearly").name
     beat.tick()
     for _ in range(5):
         services.run_now([name], origin=ORIGIN)
-    beat._next_look = 0.0
+    beat._pulse_at = 0.0
 
-    assert [beat._turn() == 0.0 for _ in range(3)] == [True, True, False]
+    assert [beat._take_turn() == 0.0 for _ in range(3)] == [True, True, False]
 
     assert len(messages(redis_server)) == 5
 
@@ -147,7 +148,7 @@ def test_a_wake_up_call_makes_a_new_schedule_live_at_once(beat, make_schedule, r
     tick_until(beat, lambda: Lease.objects.get().holder)
     beat._wake_up_call.wait(0)
     # A long way to the next look: only the call can be what wakes it
-    beat._next_look = time.monotonic() + 60
+    beat._pulse_at = time.monotonic() + 60
     called = threading.Timer(0.1, services.wake_beat)
     called.start()
     began = time.monotonic()
@@ -189,7 +190,7 @@ def test_a_leader_that_lost_the_lease_stands_by(beat, make_schedule, redis_serve
     count = Run.objects.count()
     beat.tick()
 
-    assert not beat._lease.is_held
+    assert beat._lease.token is None
     assert Run.objects.count() == count
 
 
@@ -248,7 +249,7 @@ def test_a_message_is_what_celery_itself_would_send(beat, make_schedule, redis_s
     with redis_server.client() as client:
         ours = json.loads(client.lindex("butler", 0))
         client.delete("butler")
-        start_runs.apply_async(([str(run.pk)],), task_id=ours["headers"]["id"])
+        start_runs.apply_async(([run.pk.hex],), task_id=ours["headers"]["id"])
         celerys = json.loads(client.lindex("butler", 0))
 
     for message in (ours, celerys):

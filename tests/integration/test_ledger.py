@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from schedules import runs, services
-from schedules.models import Run, Schedule
+from schedules.models import Maintenance, Run, Schedule
 from tests.conftest import ORIGIN
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def make_run(make_schedule):
         if not schedules:
             schedules.append(make_schedule())
         (schedule,) = schedules
-        given = {"due_at": NOW, "planned_at": NOW, "reason": Run.Reason.SCHEDULED} | values
+        given = {"due_at": NOW, "planned_at": NOW, "reason": Run.Reason.SCHEDULED, "state": Run.State.QUEUED} | values
         return Run.objects.create(
             schedule=schedule, schedule_name=schedule.name, qlik_task_id=schedule.qlik_task_id, **given
         )
@@ -44,9 +44,8 @@ def record(run: Run, state: Run.State = Run.State.STARTED, **values: object) -> 
 
 @pytest.mark.django_db
 class TestClaim:
-    @pytest.mark.parametrize("state", [Run.State.PLANNED, Run.State.QUEUED])
-    def test_a_waiting_run_is_claimed_once(self, make_run, state):
-        run = make_run(state=state)
+    def test_a_waiting_run_is_claimed_once(self, make_run):
+        run = make_run()
 
         (claimed,) = claim(run.pk, worker="a", now=NOW)
 
@@ -55,7 +54,7 @@ class TestClaim:
         assert not claim(run.pk, worker="b", now=NOW)
         assert Run.objects.get().worker == "a"
 
-    @pytest.mark.parametrize("state", set(Run.State) - {Run.State.PLANNED, Run.State.QUEUED})
+    @pytest.mark.parametrize("state", sorted(set(Run.State) - {Run.State.QUEUED}))
     def test_no_other_state_can_be_claimed(self, make_run, state):
         run = make_run(state=state)
 
@@ -63,7 +62,7 @@ class TestClaim:
         assert Run.objects.get().state == state
 
     def test_a_message_without_a_row_is_passed_over(self, db):
-        assert not claim(Run.occurrence_id(schedule_pk=1, due=0), worker="a", now=NOW)
+        assert not claim(uuid.uuid4(), worker="a", now=NOW)
 
     def test_a_run_that_a_later_one_replaces_is_dropped_after_its_grace(self, make_run):
         old = make_run()
@@ -106,7 +105,8 @@ class TestClaim:
         run = make_run()
         runs.release_claims(runs.claim_runs([run.pk], worker="a", now=NOW))
 
-        assert runs.list_unpublished(limit=1) == [run.pk]
+        assert not claim(run.pk, worker="b", now=NOW), "beat publishes it first"
+        assert runs.take_planned(most=1, now=NOW) == [run.pk.hex]
         assert claim(run.pk, worker="b", now=NOW)
 
 
@@ -132,10 +132,8 @@ def test_of_many_workers_one_claims_the_run(make_run):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("hold", ["mark_queued", "claim_runs"])
-def test_a_worker_waits_for_beat_that_is_marking_its_runs(make_run, hold):
-    runs_of_message = [make_run(due_at=NOW - timedelta(seconds=n)) for n in range(3)]
-    ids = [run.pk for run in runs_of_message]
+def test_a_worker_waits_for_another_that_is_claiming_and_gets_nothing(make_run):
+    ids = [make_run(due_at=NOW - timedelta(seconds=n)).pk for n in range(3)]
     claimed: list[Run] = []
 
     def work() -> None:
@@ -143,39 +141,47 @@ def test_a_worker_waits_for_beat_that_is_marking_its_runs(make_run, hold):
         connection.close()
 
     with transaction.atomic():
-        if hold == "mark_queued":
-            runs.mark_queued(ids, now=NOW)
-        else:
-            runs.claim_runs(ids, worker="first", now=NOW)
+        runs.claim_runs(ids, worker="first", now=NOW)
         worker = threading.Thread(target=work)
         worker.start()
         worker.join(timeout=0.3)
+        assert worker.is_alive()
     worker.join(timeout=30)
 
-    # What beat held is there once it lets go; what another worker held is gone
-    assert [run.pk for run in claimed] == (list(reversed(ids)) if hold == "mark_queued" else [])
+    assert claimed == []
+    assert {run.worker for run in Run.objects.all()} == {"first"}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_beat_does_not_wait_for_a_worker_that_is_claiming(make_run):
-    if not connection.features.has_select_for_update_skip_locked:
-        pytest.skip("SQLite has one writer at a time")
-    run = make_run()
-    marked = threading.Event()
+@pytest.mark.django_db
+class TestClosed:
+    def test_a_run_of_a_paused_schedule_is_skipped_with_the_reason(self, make_run):
+        run = make_run()
+        Schedule.objects.update(paused_until=NOW + timedelta(hours=1), pause_reason="budget")
 
-    def mark() -> None:
-        runs.mark_queued([run.pk], now=NOW)
-        marked.set()
-        connection.close()
+        assert not claim(run.pk, worker="a", now=NOW)
 
-    with transaction.atomic():
-        runs.claim_runs([run.pk], worker="w", now=NOW)
-        beat = threading.Thread(target=mark)
-        beat.start()
-        assert marked.wait(10)
-    beat.join()
+        run.refresh_from_db()
+        assert (run.state, run.message) == ("skipped", "Paused until 2026-11-23 07:00:00 UTC: budget.")
 
-    assert Run.objects.get().state == Run.State.CLAIMED
+    def test_a_pause_that_is_over_keeps_nothing(self, make_run):
+        Schedule.objects.update(paused_until=NOW)
+
+        assert claim(make_run().pk, worker="a", now=NOW)
+
+    @pytest.mark.parametrize("ended_at", [None, NOW + timedelta(hours=1)])
+    def test_nothing_is_claimed_during_a_maintenance(self, make_run, ended_at):
+        run = make_run()
+        Maintenance.objects.create(began_at=NOW, ended_at=ended_at, reason="upgrade")
+
+        assert not claim(run.pk, worker="a", now=NOW)
+
+        run.refresh_from_db()
+        assert (run.state, run.message) == ("skipped", "Maintenance: upgrade.")
+
+    def test_a_maintenance_that_is_over_keeps_nothing(self, make_run):
+        Maintenance.objects.create(began_at=NOW - timedelta(hours=1), ended_at=NOW)
+
+        assert claim(make_run().pk, worker="a", now=NOW)
 
 
 @pytest.mark.django_db
@@ -187,6 +193,7 @@ class TestStopped:
         claimed = claim(run.pk, worker="a", now=NOW)
         end([run.schedule_name], origin=ORIGIN)
         runs.release_claims(claimed)
+        runs.take_planned(most=1, now=NOW)
 
         assert not claim(run.pk, worker="b", now=NOW)
 
@@ -230,7 +237,7 @@ class TestSweeping:
 
         assert runs.requeue_lost_messages(now=NOW) == 1
 
-        assert runs.list_unpublished(limit=10) == [lost.pk]
+        assert Run.objects.get(pk=lost.pk).state == Run.State.PLANNED
         assert Run.objects.get(pk=fresh.pk).state == Run.State.QUEUED
 
     def test_a_claim_whose_worker_is_silent_ends_as_unknown(self, make_run):
@@ -245,6 +252,16 @@ class TestSweeping:
         assert (lost.state, "Qlik Management Console" in lost.message) == ("unknown", True)
         assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
 
+    def test_a_claim_whose_worker_is_known_to_be_gone_ends_at_once(self, make_run):
+        lost = make_run(state=Run.State.CLAIMED, claimed_at=NOW, worker="gone")
+        busy = make_run(state=Run.State.CLAIMED, claimed_at=NOW, worker="here", due_at=NOW - timedelta(seconds=1))
+
+        assert sorted(runs.list_claiming_workers()) == ["gone", "here"]
+        assert runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2), lost_workers=["gone"]) == 1
+
+        assert Run.objects.get(pk=lost.pk).state == Run.State.UNKNOWN
+        assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
+
     def test_a_worker_that_wakes_up_too_late_does_not_change_the_end(self, make_run):
         run = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
         runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
@@ -254,25 +271,52 @@ class TestSweeping:
 
 
 @pytest.mark.django_db
-class TestPlanning:
+class TestPublishing:
     def test_an_occurrence_is_inserted_once(self, make_run):
-        run = make_run()
-        run.message = "another planner's"
+        run = make_run(state=Run.State.STARTED)
+        row = runs.PlannedRun(
+            key=run.pk.hex,
+            schedule_pk=run.schedule_id,
+            schedule_name=run.schedule_name,
+            qlik_task_id=run.qlik_task_id,
+            due=round(NOW.timestamp()),
+            reason=Run.Reason.SCHEDULED,
+        )
 
-        runs.plan_runs([run])
+        runs.plan_runs([row, row._replace(key=uuid.uuid4().hex), row._replace(key=uuid.uuid4().hex, due=0)], now=NOW)
 
-        assert Run.objects.get().message == ""
+        assert Run.objects.get(pk=run.pk).state == Run.State.STARTED
+        (other,) = Run.objects.exclude(pk=run.pk)
+        assert (other.due_at, other.state, other.planned_at) == (datetime.fromtimestamp(0, UTC), "planned", NOW)
 
-    def test_a_claimed_run_is_not_put_back_in_the_queue(self, make_run):
+    def test_what_is_planned_is_taken_once_the_longest_due_first(self, make_run):
+        later, earlier = (
+            make_run(state=Run.State.PLANNED),
+            make_run(state=Run.State.PLANNED, due_at=NOW - timedelta(seconds=1)),
+        )
+        make_run(state=Run.State.CLAIMED, due_at=NOW - timedelta(seconds=2))
+
+        assert runs.take_planned(most=1, now=NOW) == [earlier.pk.hex]
+        assert runs.take_planned(most=9, now=NOW) == [later.pk.hex]
+        assert runs.take_planned(most=9, now=NOW) == []
+        assert {run.queued_at for run in Run.objects.filter(state=Run.State.QUEUED)} == {NOW}
+
+    def test_what_redis_did_not_take_is_given_back_unless_it_was_claimed(self, make_run):
         waiting, claimed = make_run(), make_run(state=Run.State.CLAIMED, due_at=NOW - timedelta(seconds=1))
 
-        runs.mark_queued([waiting.pk, claimed.pk], now=NOW)
+        runs.give_back([waiting.pk.hex, claimed.pk.hex])
 
-        assert Run.objects.get(pk=waiting.pk).queued_at == NOW
+        assert Run.objects.get(pk=waiting.pk).state == Run.State.PLANNED
         assert Run.objects.get(pk=claimed.pk).state == Run.State.CLAIMED
 
-    def test_the_longest_due_is_published_first(self, make_run):
-        later, earlier = make_run(), make_run(due_at=NOW - timedelta(seconds=1))
+    def test_all_that_waits_on_redis_can_be_published_again(self, make_run, monkeypatch):
+        monkeypatch.setattr(runs, "_MOVE_SIZE", 2)
+        for n in range(5):
+            make_run(due_at=NOW - timedelta(seconds=n))
+        claimed = make_run(state=Run.State.CLAIMED, due_at=NOW - timedelta(seconds=9))
 
-        assert runs.list_unpublished(limit=10) == [earlier.pk, later.pk]
-        assert runs.list_unpublished(limit=1) == [earlier.pk]
+        assert runs.count_in_hand() == 6
+        assert runs.requeue_all() == 5
+
+        assert runs.count_in_hand() == 1
+        assert Run.objects.get(pk=claimed.pk).state == Run.State.CLAIMED

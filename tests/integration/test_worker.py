@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import uuid
 from datetime import timedelta
@@ -13,6 +15,7 @@ from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
 from schedules import qrs, runs, services, tasks
+from schedules.lease import name_this_process
 from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
 from tests.conftest import ORIGIN, TASK_ID
@@ -36,10 +39,12 @@ def service(simulator, settings):
 
 @pytest.fixture
 def run_now(make_schedule):
-    """Return a function that plans a run of a schedule with the given values."""
+    """Return a function that plans a run of a schedule with the given values, as beat leaves it to the workers."""
 
     def plan(**values: object) -> Run:
-        return services.run_now([make_schedule(**values).name], origin=ORIGIN)[0]
+        (run,) = services.run_now([make_schedule(**values).name], origin=ORIGIN)
+        runs.take_planned(most=1, now=timezone.now())
+        return run
 
     return plan
 
@@ -131,11 +136,11 @@ def test_missing_certificates_are_unreachable_and_named(run_now, settings, tmp_p
 
 def test_one_failure_does_not_keep_the_others_of_a_message(run_now, simulator):
     simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
-    runs = [run_now() for _ in range(3)]
+    planned = [run_now() for _ in range(3)]
 
-    start(*runs)
+    start(*planned)
 
-    assert sorted(run.state for run in runs) == ["started", "started", "unknown"]
+    assert sorted(run.state for run in planned) == ["started", "started", "unknown"]
 
 
 def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now, monkeypatch, caplog, simulator):
@@ -154,11 +159,11 @@ def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now,
 
 def test_a_site_that_keeps_waiting_gets_no_pile_of_claims(run_now, simulator, monkeypatch):
     monkeypatch.setattr(tasks, "PATIENCE", timedelta(0))
-    runs = [run_now() for _ in range(3)]
+    planned = [run_now() for _ in range(3)]
 
-    start(*runs)
+    start(*planned)
 
-    assert {run.state for run in runs} == {"planned"}, "they are handed back to beat"
+    assert {run.state for run in planned} == {"planned"}, "they are handed back to beat"
     assert simulator.entries() == []
 
 
@@ -244,6 +249,37 @@ def test_the_sweeper_brings_stuck_rows_on(run_now, caplog):
     assert Run.objects.get(pk=lost_message.pk).state == "planned"
     assert Run.objects.get(pk=lost_worker.pk).state == "unknown"
     assert "1 runs are published again, 1 were lost" in caplog.text
+
+
+def test_the_sweeper_closes_what_a_killed_worker_of_this_machine_had_claimed(run_now):
+    of_the_dead, of_this_one = run_now(), run_now()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = name_this_process().rpartition("/")[0] + f"/{process.pid}"
+    runs.claim_runs([of_the_dead.pk], worker=dead, now=timezone.now())
+    runs.claim_runs([of_this_one.pk], worker=name_this_process(), now=timezone.now())
+
+    tasks.sweep_runs()
+
+    assert Run.objects.get(pk=of_the_dead.pk).state == "unknown"
+    assert Run.objects.get(pk=of_this_one.pk).state == "claimed", "the sweeper's own process is alive"
+
+
+def test_a_long_message_is_claimed_in_parts(run_now, monkeypatch, simulator):
+    monkeypatch.setattr(tasks, "CLAIM_SIZE", 2)
+    planned = [run_now() for _ in range(5)]
+    claim, sizes = runs.claim_runs, []
+
+    def note(run_ids, **values):
+        sizes.append(len(run_ids))
+        return claim(run_ids, **values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "claim_runs", note)
+        start(*planned)
+
+    assert sizes == [2, 2, 1]
+    assert {run.state for run in planned} == {"started"}
 
 
 def test_a_schedule_deleted_meanwhile_does_not_stop_a_manual_run(run_now, simulator):

@@ -1,0 +1,75 @@
+"""What was missed in a time in which nobody planned, settled slice by slice.
+
+What was still on time when planning went on has its rows already. Slices go through the schedules in the order of
+their keys, so that a leader that is killed leaves a clean cut to the next one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from schedules.entries import Circumstances, Entry
+from schedules.models import Absence, from_epoch
+from schedules.policies import first_on_time
+from schedules.runs import PlannedRun
+
+#: Missed occurrences that are settled at a time
+SLICE_SIZE = 4000
+#: What it costs to look at a schedule that has missed nothing, in occurrences
+LOOK_COST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows to be written, and whether the absence is settled with them."""
+
+    rows: Sequence[PlannedRun]
+    is_last: bool
+
+
+def plan_slice(absence: Absence, entries: Mapping[int, Entry], circumstances: Circumstances) -> Slice:
+    """Return the next rows, and move the absence's mark behind them without saving it.
+
+    A schedule that was stopped, or whose times were edited, since the absence is left out: it has forgotten the time
+    before.
+    """
+    rows: list[PlannedRun] = []
+    room = SLICE_SIZE
+    for pk in _unsettled(absence, entries):
+        missed = _missed_instants(absence, entries[pk], most=room + 1)
+        is_cut = len(missed) > room
+        is_replaced = is_cut or _runs_anyway(absence, entries[pk])
+        rows += circumstances.plan(entries[pk], missed=missed[:room], is_replaced=is_replaced)
+        absence.settled_pk = pk
+        absence.settled_through = from_epoch(missed[room - 1]) if is_cut else None
+        room -= len(missed) + LOOK_COST
+        if room <= 0:
+            return Slice(rows, is_last=False)
+    return Slice(rows, is_last=True)
+
+
+def _unsettled(absence: Absence, entries: Mapping[int, Entry]) -> list[int]:
+    pks = sorted(entries)
+    bisect = bisect_right if absence.settled_through is None else bisect_left
+    return pks[bisect(pks, absence.settled_pk) :]
+
+
+def _missed_instants(absence: Absence, entry: Entry, *, most: int) -> list[int]:
+    begin = absence.from_at
+    if absence.settled_through is not None and entry.pk == absence.settled_pk:
+        begin = absence.settled_through
+    after = max(begin.timestamp(), entry.armed_at)
+    return list(islice(entry.timetable.between(after, _border(absence, entry) - 1), most))
+
+
+def _runs_anyway(absence: Absence, entry: Entry) -> bool:
+    """Return whether an occurrence was still on time when planning went on."""
+    due = entry.timetable.next_timestamp(_border(absence, entry) - 1)
+    return due is not None and due <= absence.until_at.timestamp()
+
+
+def _border(absence: Absence, entry: Entry) -> int:
+    return first_on_time(absence.until_at.timestamp(), grace=entry.grace)

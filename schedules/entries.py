@@ -1,0 +1,212 @@
+"""What the planner holds of a started schedule, and the rows that its occurrences become."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from django.db import DatabaseError
+
+from schedules.models import TIMETABLE_COLUMNS, Maintenance, Run, Schedule, from_epoch, make_timetable
+from schedules.policies import Misfire, maintenance_message, pause_message, settle_missed
+from schedules.runs import OCCURRENCES, PlannedRun
+from schedules.timetable import Timetable
+
+logger = logging.getLogger(__name__)
+
+#: So many occurrences that are skipped together get a row each; one row stands for more
+MOST_SKIPPED_ROWS = 100
+
+_COLUMNS = (
+    *TIMETABLE_COLUMNS,
+    "pk",
+    "qlik_task_id",
+    "armed_at",
+    "misfire",
+    "misfire_grace",
+    "max_runs",
+    "runs_planned",
+    "paused_until",
+    "pause_reason",
+)
+#: Rows in one query
+_READ_SIZE = 500
+
+
+@dataclass(slots=True)
+class Entry:
+    """A started schedule and its next due instant; instants are epoch seconds."""
+
+    pk: int
+    name: str
+    qlik_task_id: str
+    timetable: Timetable
+    armed_at: float
+    misfire: Misfire
+    grace: float
+    paused_until: float
+    pause_reason: str
+    runs_left: float = field(compare=False)
+    due: int | None = field(default=None, compare=False)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Entry:
+        """Build the entry of a row that has _COLUMNS; raises ValueError and the like for a broken one."""
+        return cls(
+            pk=row["pk"],
+            name=row["name"],
+            qlik_task_id=row["qlik_task_id"],
+            timetable=make_timetable(row),
+            armed_at=row["armed_at"].timestamp(),
+            misfire=Misfire(row["misfire"]),
+            grace=row["misfire_grace"].total_seconds(),
+            paused_until=row["paused_until"].timestamp() if row["paused_until"] else -inf,
+            pause_reason=row["pause_reason"],
+            runs_left=inf if row["max_runs"] is None else row["max_runs"] - row["runs_planned"],
+        )
+
+    def advance(self, *, after: float) -> None:
+        """Move on to the first due instant after `after`."""
+        self.due = self.timetable.next_timestamp(after)
+
+    def pop_due(self, *, until: float) -> list[int]:
+        """Return the due instants up to `until` and move on to the one after them."""
+        instants = []
+        due = self.due
+        while due is not None and due <= until:
+            instants.append(due)
+            due = self.timetable.next_timestamp(due)
+        self.due = due
+        return instants
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A maintenance of the site, from one epoch second up to, not including, another."""
+
+    began: float
+    ended: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Circumstances:
+    """What decides about occurrences beside their schedules, and the runs that schedules were given meanwhile.
+
+    After the clock was set back `clock_sets` times, instants up to `repeats_until` (epoch seconds) come once more.
+    """
+
+    windows: Sequence[Window] = ()
+    clock_sets: int = 0
+    repeats_until: float = -inf
+    given: Counter[int] = field(default_factory=Counter)
+
+    def plan(
+        self, entry: Entry, *, on_time: Sequence[int] = (), missed: Sequence[int] = (), is_replaced: bool = False
+    ) -> Iterator[PlannedRun]:
+        """Yield the rows of an entry's occurrences, given as ascending epoch seconds.
+
+        `is_replaced` says that an occurrence after these makes up for those that were missed.
+        """
+        if self.windows or entry.paused_until > -inf:
+            closed = {instant: why for instant in (*missed, *on_time) if (why := self._closure(entry, instant))}
+            for why in dict.fromkeys(closed.values()):
+                yield from self._skip(entry, [instant for instant in closed if closed[instant] == why], why)
+            missed = [instant for instant in missed if instant not in closed]
+            on_time = [instant for instant in on_time if instant not in closed]
+        if missed:
+            settled = settle_missed(missed, misfire=entry.misfire, is_replaced=is_replaced or bool(on_time))
+            yield from self._skip(entry, settled.skipped, "Misfire: beat was not planning when it was due.")
+            yield from self._run(entry, settled.catch_up, Run.Reason.CATCH_UP)
+        yield from self._run(entry, on_time, Run.Reason.SCHEDULED)
+
+    def _run(self, entry: Entry, instants: Sequence[int], reason: Run.Reason) -> Iterator[PlannedRun]:
+        for instant in instants:
+            if entry.runs_left <= 0:
+                return
+            if entry.runs_left < inf:
+                entry.runs_left -= 1
+                self.given[entry.pk] += 1
+            yield self._row(entry, instant, reason)
+
+    def _skip(self, entry: Entry, instants: Sequence[int], message: str) -> Iterator[PlannedRun]:
+        """Yield rows that say why these occurrences do not run: few, however many there are."""
+        groups = [(instant, 1) for instant in instants]
+        if len(instants) > MOST_SKIPPED_ROWS:
+            first, last = from_epoch(instants[0]), from_epoch(instants[-1])
+            # A leader that was killed may have planned some of them already
+            planned = Run.objects.filter(schedule_id=entry.pk, due_at__range=(first, last), reason__in=OCCURRENCES)
+            known = {due_at.timestamp() for due_at in planned.values_list("due_at", flat=True)}
+            instants = [instant for instant in instants if instant not in known]
+            groups = [(instants[0], len(instants))] if instants else []
+            message += f" So were all up to {last:%Y-%m-%d %H:%M:%S} UTC."
+        for instant, occurrences in groups:
+            row = self._row(entry, instant, Run.Reason.SCHEDULED)
+            yield row._replace(state=Run.State.SKIPPED, message=message, occurrences=occurrences)
+
+    def _row(self, entry: Entry, instant: int, reason: Run.Reason) -> PlannedRun:
+        repeat = self._repeat_of(entry, instant)
+        return PlannedRun(
+            key=Run.occurrence_key(schedule_pk=entry.pk, due=instant, repeat=repeat),
+            schedule_pk=entry.pk,
+            schedule_name=entry.name,
+            qlik_task_id=entry.qlik_task_id,
+            due=instant,
+            reason=Run.Reason.REPEATED if repeat else reason,
+            repeat=repeat,
+        )
+
+    def _closure(self, entry: Entry, instant: int) -> str:
+        """Return why nothing may start at this instant; empty where it may."""
+        if instant <= entry.paused_until:
+            return pause_message(from_epoch(entry.paused_until), entry.pause_reason)
+        reasons = (window.reason for window in self.windows if window.began <= instant < window.ended)
+        return next(map(maintenance_message, reasons), "")
+
+    def _repeat_of(self, entry: Entry, instant: int) -> int:
+        """Return which repetition an occurrence is; 0 for the first, and for fixed-time ones, which have no others."""
+        if instant > self.repeats_until or entry.timetable.expression.is_fixed_time:
+            return 0
+        return self.clock_sets
+
+
+def list_windows(*, since: float) -> list[Window]:
+    """Return the maintenances of the site that were not over at `since`, in epoch seconds."""
+    rows = Maintenance.objects.exclude(ended_at__lte=from_epoch(since))
+    return [
+        Window(row.began_at.timestamp(), row.ended_at.timestamp() if row.ended_at else inf, row.reason) for row in rows
+    ]
+
+
+def read_entries(pks: Sequence[int] | None = None) -> dict[int, Entry]:
+    """Return the entries of started schedules, all or those of `pks`; one that a hand has broken is left out."""
+    if pks is None:
+        pks = list(Schedule.objects.filter(enabled=True).values_list("pk", flat=True))
+    parts = (pks[start : start + _READ_SIZE] for start in range(0, len(pks), _READ_SIZE))
+    return {entry.pk: entry for part in parts for entry in _read_sound(part)}
+
+
+def _read_sound(pks: Sequence[int]) -> Iterator[Entry]:
+    """Yield the entries of these rows; what cannot be read is looked for in ever smaller parts and set aside."""
+    try:
+        rows = list(Schedule.objects.filter(enabled=True, pk__in=pks).values(*_COLUMNS))
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # SQLite keeps any text in any column, and the reading of it fails for the whole query
+        if len(pks) == 1:
+            logger.error("schedule with the key %s is set aside, its row cannot be read: %r", pks[0], error)
+            return
+        middle = len(pks) // 2
+        yield from _read_sound(pks[:middle])
+        yield from _read_sound(pks[middle:])
+        return
+    for row in rows:
+        try:
+            yield Entry.from_row(row)
+        except Exception as error:
+            logger.error("schedule %s is set aside, its times cannot be computed: %s", row["name"], error)
