@@ -221,7 +221,10 @@ def _describe(lines: Sequence[_Line], moment: _Moment, *, size: int) -> Peak:
     found = []
     for line in lines:
         first, last = max(at, line.start), min(at + size, line.end)
-        if number := sum(1 for _ in line.timetable.between(first - 1, last - 1)):
+        # Most are not due then, and one step shows it
+        due = line.timetable.next_timestamp(first - 1)
+        if due is not None and due < last:
+            number = sum(part.length for part in list_progressions(line.timetable, start=first, end=last))
             found += [Share(name, title, number) for name, title in line.schedules]
     shares = heapq.nsmallest(NAMES_SHOWN, found, key=lambda share: (-share.starts, share.title, share.name))
     return Peak(from_epoch(at), starts, len(found), tuple(shares))
