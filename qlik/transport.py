@@ -20,6 +20,7 @@ from typing import Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
@@ -79,15 +80,7 @@ class Transport:
         """Make one call, once, and return its answer if that is a good one; raise a QrsError if not."""
         xrfkey = secrets.token_hex(8)
         try:
-            response = self._adapter.send(
-                requests.Request(
-                    method,
-                    f"{self._url}{path}",
-                    params={"xrfkey": xrfkey},
-                    headers={**self._headers, "X-Qlik-Xrfkey": xrfkey},
-                ).prepare(),
-                timeout=self._timeout,
-            )
+            response = self._adapter.send(self._prepare(method, path, xrfkey), timeout=self._timeout)
             # An error page may quote the address that was asked for.
             content = response.content.replace(xrfkey.encode(), b"...")
         except (OSError, HTTPError) as error:
@@ -99,6 +92,16 @@ class Transport:
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             raise error_for_status(status=answer.status, text=answer.text)
         return answer
+
+    def _prepare(self, method: HTTPMethod, path: str, xrfkey: str) -> requests.PreparedRequest:
+        # What prepare() would make of these parts, which need none of its checks, in a tenth of the time
+        prepared = requests.PreparedRequest()
+        prepared.method = method
+        prepared.url = f"{self._url}{path}?xrfkey={xrfkey}"
+        prepared.headers = CaseInsensitiveDict({**self._headers, "X-Qlik-Xrfkey": xrfkey})
+        if method is HTTPMethod.POST:
+            prepared.headers["Content-Length"] = "0"
+        return prepared
 
 
 def _make_pool(settings: QrsSettings) -> _Pool:
