@@ -66,6 +66,8 @@ SESSION_COOKIE_NAME = f"butler-{BUTLER_PORT}"
 CSRF_COOKIE_NAME = f"butler-csrf-{BUTLER_PORT}"
 
 INSTALLED_APPS = [
+    # Its templates add to unfold's
+    "schedules",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -75,7 +77,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "rest_framework",
-    "schedules",
     "butler",
 ]
 
@@ -101,6 +102,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "schedules.admin.maintenance.describe_site",
             ],
         },
     },

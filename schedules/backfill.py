@@ -10,18 +10,17 @@ from itertools import islice
 from math import ceil
 from typing import NamedTuple, TypeAlias
 
-from django.db import transaction
 from django.utils import timezone
 
 from schedules import runs
 from schedules.changes import Origin
-from schedules.lease import lock_lease
+from schedules.editing import editing
+from schedules.maintenance import refuse_during_maintenance
 from schedules.models import Run, Schedule, from_epoch
 from schedules.periods import PeriodError, check_order, format_moment
 from schedules.runs import PlannedRun
 from schedules.services import UnknownScheduleError
 from schedules.timetable import Timetable
-from schedules.wakeup import wake_beat
 
 #: Runs that one call can make
 MOST_RUNS = 10_000
@@ -112,7 +111,8 @@ def backfill(
 
     What was skipped, refused or unreachable has not run; what waits for a worker, and what may have run, has. With
     `again` those that have run are run again. An occurrence is backfilled once: the same call again plans nothing,
-    or the rest where the first was broken off. Raises what `preview_backfill` does, and then plans nothing.
+    or the rest where the first was broken off. Raises what `preview_backfill` does, and MaintenanceError while the
+    site is in maintenance; then it plans nothing.
     """
     previews = preview_backfill(public_ids, from_at=from_at, until_at=until_at)
     rows = list(_make_rows(previews, again=again, origin=origin))
@@ -126,13 +126,12 @@ def _plan(rows: Sequence[PlannedRun], *, again: bool) -> int:
     """Insert those of the rows that are wanted still, and return how many; the planner waits meanwhile."""
     schedule_pks = {row.schedule_pk for row in rows}
     due = [row.due for row in rows]
-    with transaction.atomic():
-        lock_lease()
+    with editing() as now:
+        refuse_during_maintenance(now)
         ledger = _read_ledger(schedule_pks, from_at=from_epoch(min(due)), until_at=from_epoch(max(due)))
         there = set(Schedule.objects.filter(pk__in=schedule_pks).values_list("pk", flat=True))
         wanted = [row for row in rows if row.schedule_pk in there and _is_wanted(row, ledger, again=again)]
-        runs.plan_runs(wanted, now=timezone.now())
-        transaction.on_commit(wake_beat)
+        runs.plan_runs(wanted, now=now)
     return len(wanted)
 
 

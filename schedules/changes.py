@@ -20,6 +20,19 @@ class Origin:
     actor: str = ""
 
 
+def record_site_change(*, diff: Mapping[str, object], origin: Origin, at: datetime) -> None:
+    """Write a row for the whole site: its maintenance has begun or ended; `diff` is as for record_changes."""
+    ScheduleChange.objects.create(
+        schedule_pk=0,
+        schedule_name="",
+        action=ScheduleChange.Action.MAINTENANCE,
+        source=origin.source,
+        actor=origin.actor[:200],
+        diff=dict(diff),
+        changed_at=at,
+    )
+
+
 def record_changes(
     schedules: Iterable[Schedule],
     *,

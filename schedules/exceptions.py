@@ -15,6 +15,7 @@ from django.http import HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, MethodNotAllowed, UnsupportedMediaType, ValidationError
 
 from schedules.backfill import BackfillError
+from schedules.maintenance import MaintenanceError
 from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
 
@@ -51,6 +52,8 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpRespon
             return error_response(404 if settings.BUTLER_DIALECT == 4 else 400, str(error))
         case PeriodError() | BackfillError():
             return error_response(400, str(error))
+        case MaintenanceError():
+            return error_response(409, str(error))
         case OperationalError() | InterfaceError():
             return _database_is_away(error)
         case RequestDataTooBig():

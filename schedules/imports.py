@@ -8,18 +8,19 @@ from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from rest_framework.exceptions import ValidationError as InvalidValuesError
 
 from schedules import services
 from schedules.changes import Origin
 from schedules.models import Schedule
-from schedules.serializers import TEXTS, FileSerializer, ScheduleSerializer
+from schedules.serializers import LIMITS, PAUSE, TEXTS, FileSerializer, ScheduleSerializer, refusing_by_words
 from schedules.services import UnknownScheduleError
 from schedules.yaml_io import Entry, ScheduleFileError
 
 #: What an import compares and changes. When a schedule was created is a fact about the one there is.
-COMPARED = (*TEXTS, "tags", "lastKnownState")
+COMPARED = (*TEXTS, "tags", *LIMITS, "lastKnownState", *PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ def carry_out(plan: ImportPlan, *, origin: Origin) -> None:
             services.edit_schedules([_edited(change) for change in plan.changed], origin=origin)
             services.start_schedules([schedule.name for schedule in moved if schedule.enabled], origin=origin)
             services.stop_schedules([schedule.name for schedule in moved if not schedule.enabled], origin=origin)
+            for change in plan.changed:
+                if change.values.keys() & PAUSE.keys():
+                    _pause_or_resume(change.after, origin=origin)
     except (ValidationError, UnknownScheduleError) as error:
         problem = f"Somebody else has changed the schedules meanwhile: {error} Import the file again."
         raise ScheduleFileError([problem]) from error
@@ -98,6 +102,8 @@ def _read_values(entry: Entry, serializer: FileSerializer) -> tuple[dict[str, An
     if "" not in entry.problems:
         try:
             values = serializer.run_validation(entry.values)
+            with refusing_by_words():
+                Schedule(**values).clean()
         except InvalidValuesError as error:
             problems = cast("dict[str, list[str]]", error.detail)
     # What YAML has to say about a field is nearer to the mistake than that it is missing
@@ -117,6 +123,14 @@ def _compare(before: Schedule, after: Schedule) -> Change:
 
 def _edited(change: Change) -> Schedule:
     """Return the row of a schedule with the file's values in it."""
-    for column in (*TEXTS.values(), "tags"):
+    for column in (*TEXTS.values(), "tags", *LIMITS.values()):
         setattr(change.before, column, getattr(change.after, column))
     return change.before
+
+
+def _pause_or_resume(schedule: Schedule, *, origin: Origin) -> None:
+    until, reason = schedule.paused_until, schedule.pause_reason
+    if until is not None and schedule.is_paused(at=timezone.now()):
+        services.pause_schedules([schedule.name], until=until, reason=reason, origin=origin)
+    else:
+        services.resume_schedules([schedule.name], origin=origin)

@@ -43,7 +43,7 @@ class ChunkedBodyMiddleware:
 
 
 class MethodOverrideMiddleware:
-    """Let a client that can only GET and POST, such as Qlik's REST connector, say PUT and DELETE by a header."""
+    """Let a client that can only GET and POST, such as Qlik's REST connector, say PUT, PATCH and DELETE by a header."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -52,9 +52,9 @@ class MethodOverrideMiddleware:
         asked = request.headers.get(OVERRIDE)
         if asked is None or not request.path_info.startswith("/v4/"):
             return self.get_response(request)
-        if request.method != "POST" or asked.upper() not in ("PUT", "DELETE"):
+        if request.method != "POST" or asked.upper() not in ("PUT", "PATCH", "DELETE"):
             problem = f"{OVERRIDE}: {asked[:60]!r} on {request.method} is not possible"
-            return error_response(400, f"{problem}. Send PUT or DELETE in it, on POST, or leave it out.")
+            return error_response(400, f"{problem}. Send PUT, PATCH or DELETE in it, on POST, or leave it out.")
         request.method = asked.upper()
         return self.get_response(request)
 

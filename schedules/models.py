@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
 from django.db import models
 from django_celery_beat.models import PeriodicTask
 
@@ -22,7 +21,10 @@ from schedules.timetable import Timetable, jitter_offset, parse_dates
 from schedules.validators import (
     validate_cron,
     validate_dates,
+    validate_grace,
     validate_jitter,
+    validate_max_runs,
+    validate_period,
     validate_public_id,
     validate_tags,
     validate_task_id,
@@ -98,13 +100,17 @@ class Schedule(PeriodicTask):
     )
     misfire_grace = models.DurationField(
         default=timedelta(seconds=60),
-        validators=[MinValueValidator(timedelta(0))],
+        validators=[validate_grace],
         help_text="Up to here, late is not missed.",
     )
     starts_at = models.DateTimeField(null=True, blank=True, help_text="No occurrence before this instant.")
     ends_at = models.DateTimeField(null=True, blank=True, help_text="No occurrence after this instant.")
     max_runs = models.PositiveIntegerField(
-        "greatest number of runs", null=True, blank=True, help_text="After so many runs there are no more."
+        "greatest number of runs",
+        null=True,
+        blank=True,
+        validators=[validate_max_runs],
+        help_text="After so many runs there are no more.",
     )
     runs_planned = models.PositiveIntegerField(
         default=0, editable=False, help_text="Runs planned since the greatest number was last set."
@@ -140,10 +146,11 @@ class Schedule(PeriodicTask):
         models.Model.validate_unique(self, exclude)
 
     def clean(self) -> None:
-        """Check what a new row's public id must look like; the parent's own columns keep their own rules."""
+        """Check the public id, and values that depend on one another; the parent's own columns keep their own rules."""
         super().clean()
         if self.name:
             validate_public_id(self.name)
+        validate_period(self.starts_at, self.ends_at)
 
     @property
     def expression(self) -> CronExpression:
@@ -171,10 +178,19 @@ class Schedule(PeriodicTask):
         """When it is due; raises ValueError, LookupError and the like where the row was broken by hand."""
         return make_timetable({column: getattr(self, column) for column in TIMETABLE_COLUMNS})
 
+    def is_paused(self, *, at: datetime) -> bool:
+        """Return whether occurrences at this instant are skipped because of a pause."""
+        return self.paused_until is not None and at <= self.paused_until
+
     def next_due_at(self, *, after: datetime) -> datetime | None:
-        """Return the next occurrence strictly after `after`, in UTC; None when stopped, broken or never again."""
+        """Return the next occurrence that is to run strictly after `after`, in UTC.
+
+        None when stopped, broken or never again.
+        """
         if not self.enabled or (self.max_runs is not None and self.runs_planned >= self.max_runs):
             return None
+        if self.paused_until is not None:
+            after = max(after, self.paused_until)
         try:
             due = self.timetable.next_timestamp(after.timestamp())
         except (LookupError, ValueError, TypeError, AttributeError, OSError):
@@ -301,6 +317,8 @@ class ScheduleChange(models.Model):
         EDIT = "edit", "edited"
         START = "start", "started"
         STOP = "stop", "stopped"
+        PAUSE = "pause", "paused"
+        RESUME = "resume", "resumed"
         DELETE = "delete", "deleted"
         MAINTENANCE = "maintenance", "maintenance"
 

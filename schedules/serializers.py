@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, cast
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias, cast
 
-from django.db import models
+from django.core.exceptions import ValidationError as BrokenRuleError
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError, ValidationError
 
-from schedules.models import Schedule
-from schedules.validators import validate_public_id
+from schedules.fields import (
+    MOST_SHOWN,
+    DatesField,
+    InstantField,
+    SecondsField,
+    StateField,
+    TagsField,
+    TextField,
+    WholeNumberField,
+    shown,
+)
+from schedules.models import Maintenance, Schedule
+from schedules.validators import validate_dates, validate_max_runs, validate_public_id, validate_reason
 
 #: Butler's word for each text that a client sends, and the model's column for it
 TEXTS = {
@@ -23,113 +36,45 @@ TEXTS = {
     "startupState": "startup_state",
 }
 
-#: What the service decides. Clients that send back what they got may send it too.
-OURS = ("id", "created", "lastKnownState")
+#: Words that Butler does not know, with their columns: clients may send them, and answers have those that differ from
+#: the default
+LIMITS = {
+    "misfire": "misfire",
+    "misfireGrace": "misfire_grace",
+    "startsAt": "starts_at",
+    "endsAt": "ends_at",
+    "maxRuns": "max_runs",
+    "jitter": "jitter",
+    "excludedDates": "excluded_dates",
+}
 
-Rule: TypeAlias = Callable[[str], None]
+#: What is said of a schedule that is paused, and of no other
+PAUSE = {"pausedUntil": "paused_until", "pauseReason": "pause_reason"}
+
+#: What the service decides. Clients that send back what they got may send it too.
+OURS = ("id", "created", "lastKnownState", *PAUSE)
+
+_WORDS = {column: word for word, column in (TEXTS | LIMITS | PAUSE).items()}
+
 Fields: TypeAlias = dict[str, serializers.Field[Any, Any, Any, Any]]
 
-# A client can repeat a mistake without end; this many are shown.
-_MOST_SHOWN = 10
 
+class BodySerializer(serializers.Serializer[Any]):
+    """The body of a request: an object that has no other keys than these."""
 
-class TextField(serializers.CharField):
-    """A text exactly as it was sent, under the rules of its column: nothing is trimmed, no number becomes a text."""
-
-    default_error_messages = {
-        "required": "This field is missing. Add it, as a text.",
-        "null": "null is not a text. Give a text.",
-        "blank": "The text is empty. Give at least one character.",
-        "no_text": "{value} is not a text. Put it in quotes.",
-        "unknown": "{value} is not one of {choices}. Give one of them.",
-        "too_long": "The text has {length:,} characters, and {longest:,} are possible. Shorten it.",
-        "character": "The text has the character U+{code:04X}, which cannot be stored. Leave it out.",
-    }
-
-    def __init__(self, column: models.CharField[str, str], *, rules: Sequence[Rule] = (), **options: Any) -> None:
-        super().__init__(trim_whitespace=False, validators=[*column.validators, *rules], **options)
-        self.longest = column.max_length or 0
-        self.choices = [value for value, _ in column.choices or ()]
-
-    def to_internal_value(self, data: object) -> str:
-        """Return `data` when it is a text that can be stored; raises ValidationError."""
-        if not isinstance(data, str):
-            self.fail("no_text", value=_shown(data))
-        if len(data) > self.longest:
-            self.fail("too_long", length=len(data), longest=self.longest)
-        if (character := _unstorable(data)) is not None:
-            self.fail("character", code=ord(character))
-        if self.choices and data not in self.choices:
-            self.fail("unknown", value=_shown(data), choices=", ".join(self.choices))
-        return data
-
-
-class TagsField(serializers.Field[list[str], object, list[str], Any]):
-    """A list of texts."""
-
-    default_error_messages = {
-        "null": 'null is not a list of texts. Give one such as ["Sales","Finance"], or leave the field out.',
-        "no_list": '{value} is not a list of texts. Give one such as ["Sales","Finance"].',
-    }
-
-    def to_internal_value(self, data: object) -> list[str]:
-        """Return `data` when it is a list of texts that can be stored; raises ValidationError."""
-        if not isinstance(data, list):
-            self.fail("no_list", value=_shown(data))
-        problems = [
-            f"Item {number}, {_shown(tag)}, {why}." for number, tag in enumerate(data, 1) if (why := _flaw(tag))
-        ]
-        if problems:
-            raise ValidationError(problems[:_MOST_SHOWN])
-        return data
-
-
-class InstantField(serializers.Field[datetime, object, str, Any]):
-    """An instant in ISO 8601 with its offset from UTC."""
-
-    def to_internal_value(self, data: object) -> datetime:
-        """Return the instant in UTC; raises ValidationError."""
-        try:
-            instant = datetime.fromisoformat(str(data))
-            if instant.tzinfo is None:
-                raise ValueError("no offset")
-            return instant.astimezone(UTC)
-        except (ValueError, OverflowError) as error:
-            raise ValidationError(f"{_shown(data)} is no instant. Write it as 2020-10-15T05:31:16.123Z.") from error
-
-
-class StateField(serializers.Field[bool, object, str, Any]):
-    """Whether a schedule is started, in Butler's words."""
-
-    default_error_messages = {"no_state": "{value} is not a state. Write started or stopped."}
-
-    def to_internal_value(self, data: object) -> bool:
-        """Return whether `data` says started; raises ValidationError."""
-        if data not in ("started", "stopped"):
-            self.fail("no_state", value=_shown(data))
-        return data == "started"
-
-
-class ScheduleSerializer(serializers.Serializer[Schedule]):
-    """A schedule as clients of the API send it and get it."""
-
-    ignored: Collection[str] = OURS
-
-    def get_fields(self) -> Fields:
-        """Return a field for each word that may be sent."""
-        fields: Fields = {word: _text_field(word, column) for word, column in TEXTS.items()}
-        return fields | {"tags": TagsField(required=False)}
+    ignored: ClassVar[Collection[str]] = ()
+    noun: ClassVar[str]
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        """Return the values of `data` for the model; raises ParseError where `data` is no object at all."""
+        """Return the values of `data` by our names; raises ParseError where `data` is no object at all."""
         if not isinstance(data, Mapping):
-            raise ParseError(f"{_shown(data)} is not a JSON object. Send one with {', '.join(self.fields)}.")
+            raise ParseError(f"{shown(data)} is not a JSON object. Send one with {', '.join(self.fields)}.")
         return super().run_validation(data)
 
     def to_internal_value(self, data: Mapping[str, object]) -> dict[str, Any]:
-        """Return the values of `data` for the model; raises ValidationError with all that is wrong."""
+        """Return the values of `data` by our names; raises ValidationError with all that is wrong."""
         unknown = [key for key in data if key not in self.fields and key not in self.ignored]
-        problems: dict[str, Any] = {key: [self._advise(key)] for key in unknown[:_MOST_SHOWN]}
+        problems: dict[str, Any] = {key: [self._advise(key)] for key in unknown[:MOST_SHOWN]}
         try:
             values: dict[str, Any] = super().to_internal_value(data)
         except ValidationError as error:
@@ -138,18 +83,73 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
             raise ValidationError(problems)
         return values
 
+    def _advise(self, key: str) -> str:
+        meant = {word.casefold(): word for word in map(str, self.fields)}.get(key.casefold())
+        advice = f"Did you mean {meant}?" if meant else f"Leave it out; the fields are {', '.join(self.fields)}."
+        return f"{shown(key)} is not a field of a {self.noun}. {advice}"
+
+
+class ScheduleSerializer(BodySerializer):
+    """A schedule as clients of the API send it and get it."""
+
+    ignored = OURS
+    noun = "schedule"
+
+    def get_fields(self) -> Fields:
+        """Return a field for each word that may be sent."""
+        fields: Fields = {word: _text_field(word, column) for word, column in TEXTS.items()}
+        return fields | {
+            "tags": TagsField(required=False),
+            "misfire": _text_field("misfire", "misfire", required=False),
+            "misfireGrace": SecondsField(_column("misfire_grace"), source="misfire_grace", required=False),
+            "startsAt": InstantField(source="starts_at", required=False, allow_null=True),
+            "endsAt": InstantField(source="ends_at", required=False, allow_null=True),
+            "maxRuns": WholeNumberField(validate_max_runs, source="max_runs", required=False, allow_null=True),
+            "jitter": SecondsField(_column("jitter"), required=False),
+            "excludedDates": DatesField(source="excluded_dates", required=False, validators=[validate_dates]),
+        }
+
     def to_representation(self, schedule: Schedule) -> dict[str, Any]:
         """Return the schedule in Butler's words, in the order of Butler's answers; what it has not is left out."""
         created = {"created": _instant(schedule.created_at)} if schedule.created_at else {}
         texts = {word: getattr(schedule, column) for word, column in TEXTS.items()}
         tags = {"tags": schedule.tags} if schedule.tags else {}
         state = "started" if schedule.enabled else "stopped"
-        return {**created, **texts, **tags, "id": schedule.name, "lastKnownState": state}
+        limits = _differing(schedule, LIMITS)
+        pause = _differing(schedule, PAUSE) if schedule.is_paused(at=self._now) else {}
+        return {**created, **texts, **tags, **limits, "id": schedule.name, "lastKnownState": state, **pause}
 
-    def _advise(self, key: str) -> str:
-        meant = {word.casefold(): word for word in map(str, self.fields)}.get(key.casefold())
-        advice = f"Did you mean {meant}?" if meant else f"Leave it out; the fields are {', '.join(self.fields)}."
-        return f"{_shown(key)} is not a field of a schedule. {advice}"
+    @cached_property
+    def _now(self) -> datetime:
+        return timezone.now()
+
+
+class PauseSerializer(BodySerializer):
+    """Until when a schedule is paused, and why."""
+
+    noun = "pause"
+
+    def get_fields(self) -> Fields:
+        """Return a field for each word that may be sent."""
+        return {"until": InstantField(), "reason": _reason_field("reason")}
+
+
+class MaintenanceSerializer(BodySerializer):
+    """Until when the site is in maintenance, where that is known, and why."""
+
+    noun = "maintenance"
+
+    def get_fields(self) -> Fields:
+        """Return a field for each word that may be sent."""
+        return {"until": InstantField(allow_null=True, default=None), "reason": _reason_field("reason")}
+
+    def to_representation(self, maintenance: Maintenance | None) -> dict[str, Any]:
+        """Return whether there is a maintenance, and what is known of it."""
+        if maintenance is None:
+            return {"active": False}
+        until = {"until": _instant(maintenance.ended_at)} if maintenance.ended_at else {}
+        reason = {"reason": maintenance.reason} if maintenance.reason else {}
+        return {"active": True, "since": _instant(maintenance.began_at), **until, **reason}
 
 
 class FileSerializer(ScheduleSerializer):
@@ -165,6 +165,8 @@ class FileSerializer(ScheduleSerializer):
             "id": own_id,
             "created": InstantField(source="created_at", required=False),
             "lastKnownState": state,
+            "pausedUntil": InstantField(source="paused_until", required=False),
+            "pauseReason": _reason_field("pause_reason", rules=[validate_reason]),
         }
 
 
@@ -177,28 +179,43 @@ class StatusSerializer(serializers.BaseSerializer[Schedule]):
         return {"id": schedule.name, "cronSchedule": schedule.cron_schedule, "status": status}
 
 
+@contextmanager
+def refusing_by_words() -> Iterator[None]:
+    """Tell of a rule that is broken by the words of the body, not by our columns."""
+    try:
+        yield
+    except BrokenRuleError as error:
+        raise ValidationError({_WORDS.get(name, name): told for name, told in error.message_dict.items()}) from error
+
+
 def _text_field(word: str, column: str, **options: Any) -> TextField:
     # The framework wants no source where both have the same name
     source = None if word == column else column
-    return TextField(cast("models.CharField[str, str]", Schedule._meta.get_field(column)), source=source, **options)
+    return TextField(_column(column), source=source, **options)
 
 
-def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _reason_field(source: str, **options: Any) -> TextField:
+    options |= {} if source == "reason" else {"source": source}
+    return TextField(_column("pause_reason"), allow_blank=True, default="", **options)
 
 
-def _flaw(tag: object) -> str:
-    """Return why `tag` cannot be a tag; empty when it can."""
-    if not isinstance(tag, str):
-        return "is not a text"
-    character = _unstorable(tag)
-    return "" if character is None else f"has the character U+{ord(character):04X}, which cannot be stored"
+def _column(name: str) -> Any:
+    return Schedule._meta.get_field(name)
 
 
-def _unstorable(text: str) -> str | None:
-    """Return the first character that a database refuses: NUL, or half of a surrogate pair."""
-    return next((character for character in text if character == "\0" or "\ud800" <= character <= "\udfff"), None)
+def _differing(schedule: Schedule, columns: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values that are not the default ones, by their words."""
+    found = {word: (getattr(schedule, column), _column(column).get_default()) for word, column in columns.items()}
+    return {word: _plain(value) for word, (value, default) in found.items() if value != default}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return _instant(value)
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return int(seconds) if seconds.is_integer() else seconds
+    return value
 
 
 def _instant(moment: datetime) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 
 from django.db import transaction
@@ -15,9 +14,11 @@ from django_celery_beat.models import CrontabSchedule
 from schedules import runs
 from schedules.changes import Origin, record_changes
 from schedules.cron import CronExpression
-from schedules.lease import lock_lease
+from schedules.editing import editing
+from schedules.maintenance import refuse_during_maintenance
 from schedules.models import START_RUNS_TASK, Run, Schedule, ScheduleChange
-from schedules.wakeup import wake_beat
+from schedules.policies import pause_message
+from schedules.validators import validate_closure
 
 Action = ScheduleChange.Action
 
@@ -72,7 +73,7 @@ def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
         schedule.task = START_RUNS_TASK
         # Beat waits while schedules are saved, so what can be checked before is; saving checks that the id is free
         schedule.full_clean(exclude={"crontab"}, validate_unique=False)
-    with _editing() as now:
+    with editing() as now:
         projection = cache(_projection)
         for schedule in schedules:
             schedule.armed_at = now
@@ -90,9 +91,18 @@ def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
     return schedule
 
 
+def change_schedule(public_id: str, *, values: Mapping[str, object], origin: Origin) -> Schedule:
+    """Give one schedule these values by their columns, as edit_schedule does; others that change meanwhile stay so."""
+    with editing():
+        schedule = get_schedule(public_id)
+        for column, value in values.items():
+            setattr(schedule, column, value)
+        return edit_schedule(schedule, origin=origin)
+
+
 def edit_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
     """Save the changed values of schedules as edit_schedule does: of all of them or of none."""
-    with _editing() as now:
+    with editing() as now:
         projection = cache(_projection)
         before = {schedule.name: schedule for schedule in _list_schedules([s.name for s in schedules])}
         for schedule in schedules:
@@ -114,7 +124,7 @@ def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list
     Those already started stay as they are. Occurrences of the time before are not made up for. Raises
     UnknownScheduleError, and then starts none.
     """
-    with _editing() as now:
+    with editing() as now:
         wanted = _list_schedules(public_ids)
         stopped = [schedule for schedule in wanted if not schedule.enabled]
         _update(stopped, enabled=True, armed_at=now)
@@ -128,7 +138,7 @@ def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[
     Runs that wait for a worker are skipped, so nothing starts after this call but what a worker has in hand.
     Raises UnknownScheduleError, and then stops none.
     """
-    with _editing() as now:
+    with editing() as now:
         wanted = _list_schedules(public_ids)
         started = [schedule for schedule in wanted if schedule.enabled]
         _update(started, enabled=False)
@@ -137,9 +147,42 @@ def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[
     return wanted
 
 
+def pause_schedules(
+    public_ids: Iterable[str] | None, *, until: datetime, reason: str, origin: Origin
+) -> list[Schedule]:
+    """Skip what is due up to `until` for the schedules with these ids, or for all with None; return them.
+
+    Started ones stay started, and a pause that is there already is replaced. Runs that wait for a worker are
+    skipped. Raises ValidationError for an `until` that has passed, UnknownScheduleError; then none is paused.
+    """
+    with editing() as now:
+        validate_closure(until=until, reason=reason, now=now)
+        wanted = _list_schedules(public_ids)
+        runs.skip_unclaimed([s.pk for s in wanted], message=pause_message(until.astimezone(UTC), reason))
+        pause = {"paused_until": until, "pause_reason": reason}
+        _record_pause(wanted, pause, action=Action.PAUSE, origin=origin, at=now)
+        _update(wanted, **pause)
+    return wanted
+
+
+def resume_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
+    """End the pause of the schedules with these ids, or of all for None, and return them in order of creation.
+
+    What is due from now on counts. Those that are not paused stay as they are. Raises UnknownScheduleError, and then
+    resumes none.
+    """
+    with editing() as now:
+        wanted = _list_schedules(public_ids)
+        paused = [schedule for schedule in wanted if schedule.is_paused(at=now)]
+        end = {"paused_until": None, "pause_reason": ""}
+        _record_pause(paused, end, action=Action.RESUME, origin=origin, at=now)
+        _update(paused, armed_at=now, **end)
+    return wanted
+
+
 def delete_schedules(public_ids: Iterable[str], *, origin: Origin) -> None:
     """Delete the schedules with these ids; their runs stay in the ledger. Raises UnknownScheduleError."""
-    with _editing() as now:
+    with editing() as now:
         doomed = _list_schedules(public_ids)
         runs.skip_unclaimed([s.pk for s in doomed], message="The schedule was deleted before a worker took it.")
         record_changes(doomed, action=Action.DELETE, origin=origin, at=now)
@@ -160,30 +203,35 @@ def apply_startup_states(*, origin: Origin) -> tuple[int, int]:
 
 
 def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
-    """Plan one run, due now, for each of these schedules, started or not; raises UnknownScheduleError."""
+    """Plan one run, due now, for each of these schedules, started or not.
+
+    Raises UnknownScheduleError, and MaintenanceError while the site is in maintenance; then none is planned.
+    """
     asked_by = f"Asked for by {origin.actor}, {origin.source.label}." if origin.actor else ""
-    with _editing() as now:
+    with editing() as now:
+        refuse_during_maintenance(now)
         return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
 
 
 def _diff(before: Schedule, after: Schedule) -> dict[str, list[object]]:
-    return {
-        field: [_plain(getattr(before, field)), _plain(getattr(after, field))]
-        for field in EDITABLE
-        if getattr(before, field) != getattr(after, field)
-    }
+    return _diff_values(before, {field: getattr(after, field) for field in EDITABLE})
 
 
-@contextmanager
-def _editing() -> Iterator[datetime]:
-    """Hold the planner's lease row while editing, so that no planning pass sees half of it; wake beat after.
+def _diff_values(before: Schedule, values: Mapping[str, object]) -> dict[str, list[object]]:
+    old = {field: getattr(before, field) for field in values}
+    return {field: [_plain(old[field]), _plain(new)] for field, new in values.items() if old[field] != new}
 
-    The instant that it gives is read under the lock, hence later than every planning pass before it.
-    """
-    with transaction.atomic():
-        lock_lease()
-        yield timezone.now()
-        transaction.on_commit(wake_beat)
+
+def _record_pause(
+    schedules: Iterable[Schedule], values: Mapping[str, object], *, action: Action, origin: Origin, at: datetime
+) -> None:
+    """Record what these values change, in one step for all that had the same before."""
+    alike: dict[str, list[Schedule]] = {}
+    for schedule in schedules:
+        alike.setdefault(repr(_diff_values(schedule, values)), []).append(schedule)
+    for group in alike.values():
+        if diff := _diff_values(group[0], values):
+            record_changes(group, action=action, origin=origin, at=at, diff=diff)
 
 
 def _list_schedules(public_ids: Iterable[str] | None) -> list[Schedule]:
@@ -226,4 +274,4 @@ def _projection(cron_text: str, zone: str) -> CrontabSchedule:
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | list) else str(value)
+    return value if value is None or isinstance(value, str | int | list) else str(value)

@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from schedules.operator_views import BackfillView, ForecastView, HealthView
-from schedules.views import ScheduleViewSet
+from schedules.views import MaintenanceView, ScheduleViewSet
 
 
 class ScheduleRouter(SimpleRouter):
@@ -24,6 +24,7 @@ router.register("schedules", ScheduleViewSet)
 
 urlpatterns = [
     path("schedules/<path:public_id>/backfill", BackfillView.as_view()),
+    path("maintenance", MaintenanceView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("health", HealthView.as_view()),
     *router.urls,

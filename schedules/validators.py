@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -13,10 +13,16 @@ from schedules.cron import CronExpression, CronSyntaxError
 from schedules.timetable import parse_dates
 
 #: Words that stand where an id stands in the API's paths
-RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "backfill"})
+RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "pause", "resume", "backfill"})
 
 #: The longest time by which jitter may put a start off
 MOST_JITTER = timedelta(days=1)
+#: The longest time that late may be without being missed
+MOST_GRACE = timedelta(days=366)
+#: The greatest number that PostgreSQL's column holds
+MOST_RUNS = 2_147_483_647
+#: The longest reason for a pause or a maintenance
+LONGEST_REASON = 200
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -84,6 +90,74 @@ def validate_jitter(jitter: timedelta) -> None:
     """Refuse a jitter that is negative or longer than a day."""
     if not timedelta(0) <= jitter <= MOST_JITTER:
         raise ValidationError(f"{jitter} cannot be the jitter. Use 0 to 24 hours.", code="jitter")
+
+
+def validate_grace(grace: timedelta) -> None:
+    """Refuse a misfire grace that is negative or longer than a year."""
+    if not timedelta(0) <= grace <= MOST_GRACE:
+        raise ValidationError(f"{grace} cannot be the misfire grace. Use 0 seconds to 366 days.", code="grace")
+
+
+def validate_max_runs(number: int) -> None:
+    """Refuse a greatest number of runs that is none at all, or that the database cannot hold."""
+    if not 1 <= number <= MOST_RUNS:
+        raise ValidationError(
+            f"{number} cannot be the greatest number of runs. Use a whole number from 1 to {MOST_RUNS:,}, or none.",
+            code="max_runs",
+        )
+
+
+def validate_period(starts_at: datetime | None, ends_at: datetime | None) -> None:
+    """Refuse an end that is not later than the beginning; None is no limit."""
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        problem = f"The end, {_in_utc(ends_at)}, is not later than the beginning, {_in_utc(starts_at)}."
+        raise ValidationError({"ends_at": f"{problem} Give a later end, or leave one of them out."}, code="period")
+
+
+def validate_until(until: datetime, *, now: datetime) -> None:
+    """Refuse an end of a pause or a maintenance that has passed."""
+    if until <= now:
+        raise ValidationError(
+            f"{_in_utc(until)} has passed, it is {_in_utc(now)} now. Give an instant in the future.", code="until"
+        )
+
+
+def validate_reason(reason: str) -> None:
+    """Refuse a reason that is no line of text, or too long for the database."""
+    if len(reason) > LONGEST_REASON or not reason.isprintable():
+        rule = f"Use at most {LONGEST_REASON} printable characters on one line."
+        raise ValidationError(f"{reason[:60]!r} cannot be the reason. {rule}", code="reason")
+
+
+def validate_closure(*, until: datetime | None, reason: str, now: datetime) -> None:
+    """Refuse a pause or a maintenance by the rules for its end, None where it has none, and for its reason."""
+    problems: dict[str, ValidationError] = {}
+    try:
+        if until is not None:
+            validate_until(until, now=now)
+    except ValidationError as error:
+        problems["until"] = error
+    try:
+        validate_reason(reason)
+    except ValidationError as error:
+        problems["reason"] = error
+    if problems:
+        raise ValidationError(problems)
+
+
+def read_instant(text: str) -> datetime:
+    """Return the instant that a text in ISO 8601 with its offset names, in UTC; raises ValueError."""
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError(f"{text!r} has no offset from UTC")
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is outside the calendar") from error
+
+
+def _in_utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _similar_zone(name: str) -> str:

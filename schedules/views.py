@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.exceptions import ParseError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from schedules import services
+from schedules import maintenance, services
 from schedules.changes import Origin
 from schedules.models import Schedule, ScheduleChange
 from schedules.renderers import StatusTextRenderer, WillingNegotiation
-from schedules.serializers import ScheduleSerializer, StatusSerializer
+from schedules.serializers import (
+    MaintenanceSerializer,
+    PauseSerializer,
+    ScheduleSerializer,
+    StatusSerializer,
+    refusing_by_words,
+)
 
 
 class ScheduleViewSet(GenericViewSet[Schedule]):
@@ -40,10 +50,16 @@ class ScheduleViewSet(GenericViewSet[Schedule]):
 
     def create(self, request: Request) -> Response:
         """Create the schedule that the body describes."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        schedule = services.create_schedule(Schedule(**serializer.validated_data), origin=_origin(request))
+        values = _read(self.get_serializer(data=request.data))
+        with refusing_by_words():
+            schedule = services.create_schedule(Schedule(**values), origin=_origin(request))
         return self._answer(schedule, status=201)
+
+    def partial_update(self, request: Request, public_id: str) -> Response:
+        """Give one schedule the values that the body has, and leave the others as they are."""
+        values = _read(self.get_serializer(data=request.data, partial=True))
+        with refusing_by_words():
+            return self._answer(services.change_schedule(public_id, values=values, origin=_origin(request)))
 
     def destroy(self, request: Request, public_id: str) -> Response:
         """Delete one schedule."""
@@ -59,6 +75,18 @@ class ScheduleViewSet(GenericViewSet[Schedule]):
     def stop(self, request: Request, public_id: str) -> Response:
         """Stop one schedule; the body does not matter."""
         return self._answer(services.stop_schedules([public_id], origin=_origin(request)))
+
+    @action(detail=True, methods=["put"])
+    def pause(self, request: Request, public_id: str) -> Response:
+        """Pause one schedule until the moment that the body gives."""
+        values = _read(PauseSerializer(data=request.data))
+        with refusing_by_words():
+            return self._answer(services.pause_schedules([public_id], **values, origin=_origin(request)))
+
+    @action(detail=True, methods=["put"])
+    def resume(self, request: Request, public_id: str) -> Response:
+        """End the pause of one schedule; the body does not matter."""
+        return self._answer(services.resume_schedules([public_id], origin=_origin(request)))
 
     @action(detail=False, methods=["put"], url_path="start")
     def start_all(self, request: Request) -> Response:
@@ -97,6 +125,40 @@ class ScheduleViewSet(GenericViewSet[Schedule]):
     def _answer(self, found: Schedule | Iterable[Schedule], *, status: int = 200) -> Response:
         many = not isinstance(found, Schedule)
         return Response(self.get_serializer(found, many=many).data, status=status)
+
+
+class MaintenanceView(APIView):
+    """Maintenance of the whole site."""
+
+    content_negotiation_class = WillingNegotiation
+
+    def get(self, request: Request) -> Response:
+        """Answer whether the site is in maintenance."""
+        # The framework shows a body's fields in place of an instance that is None
+        return Response(MaintenanceSerializer().to_representation(maintenance.current_maintenance(timezone.now())))
+
+    def put(self, request: Request) -> Response:
+        """Begin a maintenance."""
+        values = _read(MaintenanceSerializer(data=request.data))
+        with refusing_by_words():
+            begun = maintenance.begin_maintenance(**values, origin=_origin(request))
+        return Response(MaintenanceSerializer(begun).data)
+
+    def delete(self, request: Request) -> Response:
+        """End the maintenance, if there is one."""
+        maintenance.end_maintenance(origin=_origin(request))
+        return Response(status=204)
+
+    def options(self, request: HttpRequest, *args: object, **kwargs: object) -> Response:
+        """Answer with the methods that are possible, in the Allow header that every answer has."""
+        return Response(status=204)
+
+
+def _read(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """Return the values of a body; raises ValidationError."""
+    serializer.is_valid(raise_exception=True)
+    values: dict[str, Any] = serializer.validated_data
+    return values
 
 
 def _origin(request: Request) -> Origin:

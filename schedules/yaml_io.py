@@ -1,8 +1,9 @@
 """Butler's schedule file: YAML text in, values out, and back. Pure: no database, no files, no clock.
 
 The file has one key, `butlerSchedule`, with a list of schedules. Every value of a schedule is a text, its tags are a
-list of texts. Anything else that YAML can express is reported with its line: a number or a date where a text
-belongs, keys that are there twice, aliases (`*name`), nested structures.
+list of texts; what Butler does not know may also be a number, or a list of dates. Anything else that YAML can express
+is reported with its line: a number or a date where a text belongs, keys that are there twice, aliases (`*name`),
+nested structures.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from typing import Any, TypeAlias, cast
 
 import yaml
 
-Value: TypeAlias = str | list[str]
+Value: TypeAlias = str | int | float | list[str]
 
 ROOT = "butlerSchedule"
 
+#: Keys whose values are numbers
+NUMBERS = frozenset({"misfireGrace", "maxRuns", "jitter"})
+#: Keys whose values, or items, are dates, which YAML need not take for texts
+_DATES = frozenset({"created", "startsAt", "endsAt", "excludedDates", "pausedUntil"})
+
 _STR, _SEQ, _MAP = yaml.resolver.Resolver.DEFAULT_SCALAR_TAG, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 # What Butler's YAML library, or one for the older YAML 1.1, makes of a text without quotes
 _NO_TEXT = {
@@ -42,6 +49,9 @@ _PLAIN = re.compile(
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     re.IGNORECASE | re.ASCII,
 )
+
+# Numbers that are the same to every reader of YAML and to JSON
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?")
 
 # At most so many digits that the number can be taken as one
 _MONTH_NUMBER = re.compile(r"(?<![/0-9])[0-9]{1,9}")
@@ -170,10 +180,10 @@ def _read_entry(number: int, node: yaml.Node) -> Entry:
         key = _key(key_node)
         if key in values or key in problems:
             problems[key] = "This key is there twice. Leave one of the two."
-        elif problem := _flaw(value_node, may_be_date=key == "created"):
+        elif problem := _flaw(value_node, key=key):
             problems[key] = problem
         elif not _is_nothing(value_node):
-            values[key] = _value_of(value_node)
+            values[key] = _value_of(value_node, key=key)
     return Entry(number, _line(node), values, problems)
 
 
@@ -204,27 +214,30 @@ def _with_months_from_one(entry: Entry) -> Entry:
     return replace(entry, values={**entry.values, "cronSchedule": " ".join(fields)})
 
 
-def _flaw(node: yaml.Node, *, may_be_date: bool) -> str:
-    """Return why `node` is neither a text nor a list of texts nor nothing; empty when it is one of them."""
+def _flaw(node: yaml.Node, *, key: str) -> str:
+    """Return why `node` is no value of this key: a text, a list of texts, nothing; empty when it is one."""
     if isinstance(node, yaml.ScalarNode):
-        return _flaw_of_scalar(node, may_be_date=may_be_date)
+        return _flaw_of_scalar(node, key=key)
     if isinstance(node, yaml.MappingNode):
         return "A text is wanted here, not a mapping."
-    return " ".join(filter(None, map(_flaw_of_item, node.value)))
+    return " ".join(filter(None, (_flaw_of_item(item, key=key) for item in node.value)))
 
 
-def _flaw_of_item(node: yaml.Node) -> str:
+def _flaw_of_item(node: yaml.Node, *, key: str) -> str:
     if not isinstance(node, yaml.ScalarNode):
         return "An item is no text."
-    return "An item has no value." if _is_nothing(node) else _flaw_of_scalar(node)
+    return "An item has no value." if _is_nothing(node) else _flaw_of_scalar(node, key=key)
 
 
-def _flaw_of_scalar(node: yaml.ScalarNode, *, may_be_date: bool = False) -> str:
+def _flaw_of_scalar(node: yaml.ScalarNode, *, key: str) -> str:
     if node.tag != _STR:
         return f"{node.tag!r} is a type of YAML's own, and texts are wanted. Leave it out."
     kind = _kind(node)
-    if kind in ("", "no value") or (kind == "a date" and may_be_date):
+    if kind in ("", "no value") or (kind == "a date" and key in _DATES):
         return ""
+    if key in NUMBERS and kind == "a number":
+        flaw = f"{node.value} is not a number in plain digits. Write one such as 30 or 0.5."
+        return "" if _NUMBER.fullmatch(node.value) else flaw
     return f"{node.value} is {kind} in YAML, and a text is wanted. Put it in quotes: '{node.value}'."
 
 
@@ -239,8 +252,13 @@ def _is_nothing(node: yaml.Node) -> bool:
     return _kind(node) == "no value"
 
 
-def _value_of(node: yaml.Node) -> Value:
-    return [item.value for item in node.value] if isinstance(node, yaml.SequenceNode) else node.value
+def _value_of(node: yaml.Node, *, key: str) -> Value:
+    if isinstance(node, yaml.SequenceNode):
+        return [item.value for item in node.value]
+    text: str = node.value
+    if key in NUMBERS and _kind(node) == "a number":
+        return float(text) if "." in text else int(text)
+    return text
 
 
 def _line(node: yaml.Node) -> int:
@@ -254,5 +272,10 @@ def _block(pairs: Iterable[tuple[str, yaml.Node]]) -> yaml.MappingNode:
 def _node_of(value: Value) -> Any:
     if isinstance(value, list):
         return yaml.SequenceNode(_SEQ, [_node_of(item) for item in value], flow_style=True)
+    if isinstance(value, int):
+        return yaml.ScalarNode(_INT, str(value))
+    if isinstance(value, float):
+        digits = f"{value:.6f}".rstrip("0").rstrip(".")
+        return yaml.ScalarNode(_FLOAT if "." in digits else _INT, digits)
     quotes = "'" if value.isprintable() else '"'
     return yaml.ScalarNode(_STR, value, style=None if _PLAIN.fullmatch(value) else quotes)

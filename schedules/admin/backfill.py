@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from schedules.admin.operations import GONE, origin_of
 from schedules.backfill import BackfillError, Occurrence, Preview, backfill, preview_backfill
+from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule
 from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
@@ -76,7 +77,7 @@ class BackfillPage(ModelAdmin):
             return redirect("admin:schedules_schedule_changelist")
         try:
             return self._backfill(request, form) if form.is_valid() else self._show_backfill(request, form)
-        except (PeriodError, BackfillError) as error:
+        except (PeriodError, BackfillError, MaintenanceError) as error:
             form.add_error(None, str(error))
         except UnknownScheduleError:
             form.add_error(None, GONE)

@@ -9,22 +9,25 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, Func, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest
+from django.utils import timezone
 
 from schedules.models import Schedule
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Started or stopped."""
+    """Started, stopped or paused."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the two states."""
-        return [("started", "Started"), ("stopped", "Stopped")]
+        """Return the states; a paused schedule is started or stopped as well."""
+        return [("started", "Started"), ("stopped", "Stopped"), ("paused", "Paused")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> QuerySet[Schedule]:
         """Keep the schedules in the chosen state."""
+        if self.value() == "paused":
+            return queryset.filter(paused_until__gte=timezone.now())
         return queryset.filter(enabled=self.value() == "started") if self.value() else queryset
 
 

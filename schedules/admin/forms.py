@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import available_timezones
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from schedules.models import Schedule
 from schedules.policies import Misfire
+from schedules.validators import validate_dates
 
 if TYPE_CHECKING:
     ScheduleModelForm = forms.ModelForm[Schedule]
@@ -20,6 +23,9 @@ else:
     ScheduleModelForm = forms.ModelForm
 
 StartupState = Schedule.StartupState
+
+#: The fields of what limits a schedule
+LIMITS = ("starts_at", "ends_at", "max_runs", "jitter", "excluded_dates")
 
 _CRON_HELP = (
     "Minute, hour, day of month, month, day of week; a sixth field in front of them counts seconds. "
@@ -30,7 +36,8 @@ _CRON_HELP = (
 #: htmx, which unfold brings along, asks for the preview again while people type
 _PREVIEWS: dict[str, Any] = {
     "hx-get": reverse_lazy("admin:schedules_schedule_preview"),
-    "hx-include": "#id_cron_schedule, #id_timezone",
+    "hx-include": "#id_cron_schedule, #id_timezone, #id_jitter, #id_excluded_dates, "
+    "[name^='starts_at'], [name^='ends_at']",
     "hx-target": "#schedule-preview",
     "hx-trigger": "input changed delay:300ms",
     "autocomplete": "off",
@@ -49,11 +56,11 @@ class TimeZoneInput(UnfoldAdminTextInputWidget):
         return context | {"time_zones": _time_zone_names()}
 
 
-class TagsField(forms.CharField):
-    """A list of tags as people write it: one on each line."""
+class LinesField(forms.CharField):
+    """A list of texts as people write it: one on each line."""
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the tags as text; what a person typed, or what is no list of texts, as it is."""
+        """Return the texts as lines; what a person typed, or what is no list of texts, as it is."""
         if value is None or isinstance(value, str):
             return value
         if isinstance(value, list) and all(isinstance(tag, str) for tag in value):
@@ -70,7 +77,7 @@ class TagsField(forms.CharField):
 
 
 class ScheduleForm(ScheduleModelForm):
-    tags = TagsField(
+    tags = LinesField(
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 3}),
         help_text="One on each line.",
@@ -87,6 +94,20 @@ class ScheduleForm(ScheduleModelForm):
         help_text="What to do when the service was down, or Qlik Sense out of reach, at the time of a start.",
     )
 
+    jitter = forms.DurationField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Hours, minutes and seconds, up to a day. Each start is put off by a part of this that is the same "
+        "every time, so that schedules of the same minute spread out.",
+    )
+    excluded_dates = LinesField(
+        label="Days without starts",
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 3, "placeholder": "2026-12-24\n2026-12-31/2027-01-01"}),
+        help_text="By the calendar of the schedule’s time zone. One on each line: 2026-12-24, or "
+        "2026-12-31/2027-01-01 for all from one to another.",
+    )
+
     class Meta:
         model = Schedule
         fields = (
@@ -98,14 +119,27 @@ class ScheduleForm(ScheduleModelForm):
             "startup_state",
             "misfire",
             "misfire_grace",
+            "starts_at",
+            "ends_at",
+            "max_runs",
+            "jitter",
+            "excluded_dates",
         )
-        labels = {"qlik_task_id": "Qlik task id", "misfire_grace": "Missed means later than"}
+        labels = {
+            "qlik_task_id": "Qlik task id",
+            "misfire_grace": "Missed means later than",
+            "starts_at": "Not before (UTC)",
+            "ends_at": "Not after (UTC)",
+        }
         help_texts = {
             "qlik_task_id": "The id of the task to start, such as 0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b. "
             "The Qlik Management Console shows it under Tasks, in the column ID.",
             "cron_schedule": _CRON_HELP,
             "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
             "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
+            "starts_at": "The first moment at which a start may be due, by UTC.",
+            "ends_at": "The last one.",
+            "max_runs": "After so many there are no more. Counted from when you set it.",
         }
         widgets = {
             "cron_schedule": UnfoldAdminTextInputWidget({**_PREVIEWS, "class": "cell-code"}),
@@ -117,10 +151,31 @@ class ScheduleForm(ScheduleModelForm):
         # Someone who may only look gets a form without fields
         if "startup_state" in self.fields:
             self._prepare_startup_state()
+            if self.instance.max_runs is not None:
+                self.fields["max_runs"].help_text += f" So far: {self.instance.runs_planned:,}."
 
     def clean_tags(self) -> Any:
         """Leave tags that nobody touched as they are, even where lines cannot express them."""
-        return self.cleaned_data["tags"] if "tags" in self.changed_data else self.instance.tags
+        return self._leave_untouched("tags")
+
+    def clean_jitter(self) -> timedelta:
+        """Take nothing for none."""
+        return self.cleaned_data["jitter"] or timedelta(0)
+
+    def clean_excluded_dates(self) -> Any:
+        """Leave days that nobody touched as they are."""
+        return self._leave_untouched("excluded_dates")
+
+    def clean_starts_at(self) -> Any:
+        """Leave a moment that nobody touched as it is: the form shows no fractions of a second."""
+        return self._leave_untouched("starts_at")
+
+    def clean_ends_at(self) -> Any:
+        """Do as for the first moment."""
+        return self._leave_untouched("ends_at")
+
+    def _leave_untouched(self, name: str) -> Any:
+        return self.cleaned_data[name] if name in self.changed_data else getattr(self.instance, name)
 
     def _prepare_startup_state(self) -> None:
         """Offer two states; a schedule that has the other word for one of them keeps it."""
@@ -137,6 +192,29 @@ class ScheduleForm(ScheduleModelForm):
                 "Counts only where the setting BUTLER_START_STATE is startup; otherwise a schedule stays as it was. "
                 "To start or stop it now, use the buttons above."
             )
+
+
+def has_limits(schedule: Schedule) -> bool:
+    """Return whether anything limits the schedule."""
+    return any(getattr(schedule, name) not in (None, [], timedelta(0)) for name in LIMITS)
+
+
+def read_limits(schedule: Schedule) -> dict[str, Any]:
+    """Return what limits the schedule; nothing for limits that a hand has broken, which the page tells elsewhere."""
+    limits = {name: getattr(schedule, name) for name in LIMITS}
+    try:
+        validate_dates(limits["excluded_dates"])
+    except ValidationError:
+        limits["excluded_dates"] = []
+    return limits
+
+
+def clean_limits(form: ScheduleForm) -> dict[str, Any]:
+    """Return the limits that are being typed; one that is not in order yet is left out."""
+    form.full_clean()
+    limits = {name: form.cleaned_data.get(name) for name in LIMITS}
+    broken = form.errors.keys() & {*LIMITS}
+    return {name: None if name in broken else value for name, value in limits.items()}
 
 
 @cache

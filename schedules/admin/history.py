@@ -21,7 +21,7 @@ from schedules.admin import cells
 from schedules.admin.calendar_links import list_calendar_links
 from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter
 from schedules.admin.moments import format_in_zone, format_milliseconds, format_utc
-from schedules.models import Run, Schedule, ScheduleChange
+from schedules.models import Maintenance, Run, Schedule, ScheduleChange
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -89,6 +89,8 @@ class HistoryAdmin(ModelAdmin):
     @admin.display(description="schedule")
     def schedule_link(self, row: RunRow | ChangeRow) -> SafeString | str:
         """Return the schedule's name with a link to it, or the id of one that was deleted."""
+        if not row.schedule_name:
+            return "the whole site"
         if row.schedule_title is None:
             return cells.stack(cells.short_id(row.schedule_name), "deleted")
         url = reverse("admin:schedules_schedule_change", args=[getattr(row, self.schedule_column)])
@@ -197,7 +199,9 @@ class ScheduleChangeAdmin(HistoryAdmin):
     search_help_text = "Schedule’s name or id, or who changed it"
     fieldsets = ((None, {"fields": ["schedule_link", "public_id", "listed_action", "what", "who", "when"]}),)
     empty_list_title = "No changes yet"
-    empty_list_text = "Whoever creates, edits, starts, stops or deletes a schedule, by whichever door, is noted here."
+    empty_list_text = (
+        "Whoever creates, edits, starts, stops, pauses or deletes a schedule, by whichever door, is noted here."
+    )
 
     def match(self, term: str) -> Q:
         """Find by a part of the actor's name, too."""
@@ -229,6 +233,8 @@ _ACTION_COLOURS: dict[str, str] = {
     ScheduleChange.Action.CREATE: "info",
     ScheduleChange.Action.EDIT: "warning",
     ScheduleChange.Action.START: "success",
+    ScheduleChange.Action.PAUSE: "warning",
+    ScheduleChange.Action.RESUME: "success",
     ScheduleChange.Action.DELETE: "danger",
 }
 
@@ -247,12 +253,16 @@ def _list_differences(diff: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _name_of(field: str) -> str:
-    try:
-        return str(Schedule._meta.get_field(field).verbose_name)
-    except FieldDoesNotExist:
-        return field
+    for model in (Schedule, Maintenance):
+        try:
+            return str(model._meta.get_field(field).verbose_name)  # type: ignore[union-attr]
+        except FieldDoesNotExist:
+            continue
+    return field
 
 
 def _in_words(value: object) -> str:
+    if value is None:
+        return "nothing"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text or "nothing"

@@ -22,6 +22,7 @@ _GROUPS = (
                 "How many tasks will start when, and which schedules meet.",
             ),
             ("schedules.schedulechange", "manage_history", "Who changed which schedule, when and how."),
+            ("schedules.maintenance", "construction", "Start nothing on the whole site for some time."),
         ),
     ),
     (

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 
 from schedules import services
 from schedules.changes import Origin
+from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule, ScheduleChange
 
 GONE = "A schedule was deleted in the meantime; load the list again."
@@ -19,23 +22,23 @@ GONE = "A schedule was deleted in the meantime; load the list again."
 class Operation:
     """One of the services, with the words for what it has done.
 
-    `needless_when` is the state, started or not, in which it has nothing to do; None where there is no such state.
+    `is_needless` tells whether it has nothing to do for a schedule; None where it always has.
     """
 
     service: Callable[..., Sequence[object]]
     done: str
     already: str = ""
-    needless_when: bool | None = None
+    is_needless: Callable[[Schedule], bool] | None = None
 
-    def perform_on(self, schedules: Iterable[Schedule], *, request: HttpRequest) -> None:
-        """Do it to all of the schedules, or to none where one is gone, and leave a message with counts."""
+    def perform_on(self, schedules: Iterable[Schedule], *, request: HttpRequest, **values: object) -> None:
+        """Do it to all of the schedules, or to none where it is refused, and leave a message with counts."""
         chosen = list(schedules)
         try:
-            self.service([schedule.name for schedule in chosen], origin=origin_of(request))
-        except services.UnknownScheduleError:
-            messages.error(request, f"Nothing was done. {GONE}")
+            self.service([schedule.name for schedule in chosen], **values, origin=origin_of(request))
+        except (services.UnknownScheduleError, MaintenanceError, ValidationError) as error:
+            messages.error(request, f"Nothing was done. {_reason_of(error)}")
             return
-        needless = sum(schedule.enabled is self.needless_when for schedule in chosen)
+        needless = sum(map(self.is_needless, chosen)) if self.is_needless else 0
         self._tell(request, done=len(chosen) - needless, needless=needless)
 
     def _tell(self, request: HttpRequest, *, done: int, needless: int) -> None:
@@ -46,15 +49,26 @@ class Operation:
 
 
 OPERATIONS = {
-    "start": Operation(services.start_schedules, "started", "started already", needless_when=True),
-    "stop": Operation(services.stop_schedules, "stopped", "stopped already", needless_when=False),
+    "start": Operation(services.start_schedules, "started", "started already", lambda schedule: schedule.enabled),
+    "stop": Operation(services.stop_schedules, "stopped", "stopped already", lambda schedule: not schedule.enabled),
     "run": Operation(services.run_now, "told to run now; what comes of it appears under Runs"),
+    "resume": Operation(
+        services.resume_schedules, "resumed", "not paused", lambda schedule: not schedule.is_paused(at=timezone.now())
+    ),
 }
+#: It needs to know more than which schedules, hence a page of its own
+PAUSE = Operation(services.pause_schedules, "paused")
 
 
 def origin_of(request: HttpRequest) -> Origin:
     """Return who is behind a request to the admin."""
     return Origin(source=ScheduleChange.Source.ADMIN, actor=request.user.get_username())
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return " ".join(error.messages)
+    return GONE if isinstance(error, services.UnknownScheduleError) else str(error)
 
 
 def _count(number: int) -> str:

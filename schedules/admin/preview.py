@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
+from math import inf
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -12,7 +15,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from schedules.admin.moments import format_in_zone, format_offset
-from schedules.cron import CronExpression
+from schedules.models import from_epoch, make_timetable
 from schedules.validators import validate_cron, validate_time_zone
 
 STARTS_SHOWN = 5
@@ -34,21 +37,32 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Either `words` and `starts`, or what is wrong with the expression or the zone; empty for no expression."""
+    """Either `words` and `starts`, or what is wrong with the expression or the zone; empty for no expression.
+
+    The starts keep within the limits but for jitter, of which `note` tells.
+    """
 
     words: str = ""
     starts: tuple[Start, ...] = ()
+    note: str = ""
     problems: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, cron_schedule: str, timezone: str, *, now: datetime) -> Preview:
-        """Judge the texts as the form and the API do; nothing is raised."""
+    def of(
+        cls, cron_schedule: str, timezone: str, *, now: datetime, limits: Mapping[str, Any] | None = None
+    ) -> Preview:
+        """Judge the texts as the form and the API do; nothing is raised. `limits` are in order, by their columns."""
         if not cron_schedule:
             return cls()
         if problems := tuple(_find_problems(cron_schedule, timezone)):
             return cls(problems=problems)
-        expression, zone = CronExpression.parse(cron_schedule), ZoneInfo(timezone)
-        return cls(words=expression.describe(), starts=tuple(_next_starts(expression, zone, now=now)))
+        given = limits or {}
+        row = {"name": "", "cron_schedule": cron_schedule, "timezone": timezone, "jitter": None}
+        row |= {name: given.get(name) for name in ("starts_at", "ends_at")}
+        timetable = make_timetable(row | {"excluded_dates": given.get("excluded_dates") or []})
+        due = islice(timetable.between(now.timestamp(), inf), STARTS_SHOWN)
+        starts = tuple(Start.at(from_epoch(instant), timetable.zone, now=now) for instant in due)
+        return cls(timetable.expression.describe(), starts, note=_describe_jitter(given.get("jitter")))
 
     def render(self) -> SafeString:
         """Return it as a piece of HTML."""
@@ -63,10 +77,5 @@ def _find_problems(cron_schedule: str, timezone: str) -> Iterator[str]:
             yield from error.messages
 
 
-def _next_starts(expression: CronExpression, zone: ZoneInfo, *, now: datetime) -> list[Start]:
-    starts: list[Start] = []
-    due_at = expression.next_after(now, zone)
-    while due_at and len(starts) < STARTS_SHOWN:
-        starts.append(Start.at(due_at, zone, now=now))
-        due_at = expression.next_after(due_at, zone)
-    return starts
+def _describe_jitter(jitter: timedelta | None) -> str:
+    return f"Jitter puts each of them off by the same part of {jitter}." if jitter else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 from zoneinfo import ZoneInfo
@@ -24,9 +24,10 @@ from schedules.admin import cells
 from schedules.admin.backfill import BackfillPage
 from schedules.admin.filters import StateFilter, TagFilter
 from schedules.admin.forecast import ForecastPage
-from schedules.admin.forms import ScheduleForm
+from schedules.admin.forms import LIMITS, ScheduleForm, clean_limits, has_limits, read_limits
 from schedules.admin.moments import format_distance, format_in_zone, format_utc
-from schedules.admin.operations import GONE, OPERATIONS, origin_of
+from schedules.admin.operations import GONE, OPERATIONS, PAUSE, origin_of
+from schedules.admin.pauses import PauseForm, ask_for_pause
 from schedules.admin.preview import Preview
 from schedules.models import Run, Schedule, ScheduleChange
 
@@ -53,7 +54,14 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
     search_help_text = "Name, id or Qlik task id"
     ordering = ("title",)
     show_facets = admin.ShowFacets.NEVER
-    actions = ("start_selected", "stop_selected", "run_selected", "backfill_selected")
+    actions = (
+        "start_selected",
+        "stop_selected",
+        "pause_selected",
+        "resume_selected",
+        "run_selected",
+        "backfill_selected",
+    )
     readonly_fields = ("listed_tags", "public_id", "preview")
     change_form_outer_before_template = "schedules/schedule_panel.html"
     empty_list_title = "No schedules yet"
@@ -91,11 +99,18 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         return cells.labels(schedule.tags if isinstance(schedule.tags, list) else [])
 
     @admin.display(description="state", ordering="enabled")
-    def state(self, schedule: Schedule) -> SafeString:
-        """Return the label for started, stopped or broken."""
-        if schedule.problem:
+    def state(self, row: Row) -> SafeString:
+        """Return the label for started, stopped or broken, and until when it is paused."""
+        if row.problem:
             return cells.label("broken", "danger")
-        return cells.label("started", "success") if schedule.enabled else cells.label("stopped")
+        label = cells.label("started", "success") if row.enabled else cells.label("stopped")
+        return cells.stack(label, *self._describe_pause(row))
+
+    def _describe_pause(self, row: Row) -> Iterator[SafeString | str]:
+        if row.paused_until is not None and row.is_paused(at=row.read_at):
+            local = format_in_zone(row.paused_until, ZoneInfo(row.timezone), now=row.read_at)
+            yield cells.with_title(f"paused until {local}", format_utc(row.paused_until))
+            yield f"({row.pause_reason})" if row.pause_reason else ""
 
     @admin.display(description="when", ordering="cron_schedule")
     def times(self, schedule: Schedule) -> SafeString:
@@ -137,7 +152,9 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
     @admin.display(description="next starts")
     def preview(self, schedule: Schedule) -> SafeString:
         """Return what the expression and the zone mean."""
-        preview = Preview.of(schedule.cron_schedule, schedule.timezone, now=timezone.now())
+        preview = Preview.of(
+            schedule.cron_schedule, schedule.timezone, now=timezone.now(), limits=read_limits(schedule)
+        )
         return format_html('<div id="schedule-preview" aria-live="polite">{}</div>', preview.render())
 
     def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> list[Any]:
@@ -151,6 +168,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
                 "After a stop or a gap" if obj else "To begin with",
                 {"fields": ["startup_state", "misfire", "misfire_grace"]},
             ),
+            ("Limits and exceptions", {"fields": LIMITS, "classes": [] if obj and has_limits(obj) else ["collapse"]}),
         ]
 
     def render_change_form(
@@ -176,6 +194,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         operate = wrap(require_POST(self.operate_view))
         return [
             path("preview/", wrap(require_GET(self.preview_view)), name="schedules_schedule_preview"),
+            path("<path:object_id>/pause/", wrap(self.pause_view), name="schedules_schedule_pause"),
             *(
                 path(f"<path:object_id>/{name}/", operate, {"operation": name}, name=f"schedules_schedule_{name}")
                 for name in OPERATIONS
@@ -188,7 +207,8 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         if not self.has_view_or_change_permission(request) and not self.has_add_permission(request):
             raise PermissionDenied
         texts = [request.GET.get(name, "").strip() for name in ("cron_schedule", "timezone")]
-        return HttpResponse(Preview.of(*texts, now=timezone.now()).render())
+        limits = clean_limits(self.get_form(request)(request.GET))
+        return HttpResponse(Preview.of(*texts, now=timezone.now(), limits=limits).render())
 
     def operate_view(self, request: HttpRequest, object_id: str, operation: str) -> HttpResponseBase:
         """Do what a button on the page of one schedule says, then show the page again."""
@@ -200,6 +220,35 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
             raise PermissionDenied
         OPERATIONS[operation].perform_on([schedule], request=request)
         return redirect("admin:schedules_schedule_change", quote(schedule.pk))
+
+    def pause_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask until when to pause one schedule, and do so."""
+        schedule = self.get_object(request, unquote(object_id))
+        if schedule is None:
+            gone: HttpResponseBase = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return gone
+        if not self.has_change_permission(request, schedule):
+            raise PermissionDenied
+        asked = self._pause(request, [schedule], is_sent=request.method == "POST")
+        return asked or redirect("admin:schedules_schedule_change", quote(schedule.pk))
+
+    def _pause(self, request: HttpRequest, schedules: Sequence[Schedule], *, is_sent: bool) -> HttpResponseBase | None:
+        """Pause the schedules when the page was sent and is in order; else return the page."""
+        form = PauseForm(request.POST if is_sent else None)
+        if is_sent and form.is_valid():
+            PAUSE.perform_on(schedules, request=request, **form.cleaned_data)
+            return None
+        return ask_for_pause(request, schedules, form=form, context=self.admin_site.each_context(request))
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> HttpResponseBase | None:
+        """Ask until when to pause the selected schedules, and do so."""
+        return self._pause(request, list(queryset), is_sent="pause" in request.POST)
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """End the pause of the selected schedules."""
+        OPERATIONS["resume"].perform_on(queryset, request=request)
 
     @admin.action(description="Start", permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
@@ -257,6 +306,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
             "next_start": self.next_start(schedule),
             "last_run": self.last_run(schedule),
             "is_started": schedule.enabled,
+            "is_paused": schedule.is_paused(at=schedule.read_at),
             "may_operate": self.has_change_permission(request, schedule),
             "histories": list(self._list_histories(request, schedule)),
         }

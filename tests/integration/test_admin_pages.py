@@ -13,6 +13,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from schedules import services
+from schedules.maintenance import begin_maintenance
 from schedules.models import Run
 from tests.conftest import ORIGIN
 
@@ -22,6 +23,7 @@ SECTIONS = (
     "schedules/schedule",
     "schedules/run",
     "schedules/schedulechange",
+    "schedules/maintenance",
     "django_celery_beat/periodictask",
     "django_celery_beat/crontabschedule",
     "django_celery_beat/intervalschedule",
@@ -30,6 +32,7 @@ SECTIONS = (
     "auth/user",
     "auth/group",
 )
+BANNER = "Maintenance: nothing is started."
 _ADDRESS = re.compile(r"""\b(?:src|href|action|hx-get)=["']([^"'#]+)["']""")
 _STYLE_ADDRESS = re.compile(r"""url\(["']?([^"')]+)|@import\s+["']([^"']+)""")
 
@@ -40,6 +43,7 @@ def paths(make_schedule) -> list[str]:
     schedule = make_schedule(tags=["Sales"])
     (run,) = services.run_now([schedule.name], origin=ORIGIN)
     user = User.objects.create_user("someone")
+    begun = begin_maintenance(until=None, reason="New disks", origin=ORIGIN)
     lists = [f"/admin/{section}/" for section in SECTIONS]
     forms = [f"{path}add/" for path in lists if "run" not in path and "schedulechange" not in path]
     return [
@@ -51,7 +55,9 @@ def paths(make_schedule) -> list[str]:
         "/admin/schedules/schedule/forecast/",
         f"/admin/schedules/schedule/{schedule.pk}/change/",
         f"/admin/schedules/schedule/{schedule.pk}/delete/",
+        f"/admin/schedules/schedule/{schedule.pk}/pause/",
         f"/admin/schedules/run/{run.pk}/change/",
+        f"/admin/schedules/maintenance/{begun.pk}/change/",
         f"/admin/django_celery_beat/crontabschedule/{schedule.crontab_id}/change/",
         f"/admin/auth/user/{user.pk}/change/",
         f"/admin/auth/user/{user.pk}/password/",
@@ -64,6 +70,7 @@ def test_every_page_loads_and_asks_no_other_host_for_anything(admin_client, clie
     for visitor, path in [(client, "/admin/login/"), *((admin_client, path) for path in paths)]:
         response = visitor.get(path)
         assert response.status_code == 200, path
+        assert (BANNER in response.content.decode()) is (visitor is admin_client), path
         addresses |= set(_ADDRESS.findall(response.content.decode()))
 
     assert not [address for address in addresses if urlsplit(address).netloc]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import time_machine
 from django.core.exceptions import ValidationError
+from django.forms import SplitDateTimeField
 from django.utils import timezone
 
 from schedules import services
@@ -33,7 +36,14 @@ def change_path(schedule: Schedule) -> str:
 def values_of(client, schedule: Schedule) -> dict[str, object]:
     """What a browser would send for the unchanged form."""
     form = client.get(change_path(schedule)).context["adminform"].form
-    return {name: form[name].value() for name in form.fields}
+    values: dict[str, object] = {}
+    for name, field in form.fields.items():
+        if isinstance(field, SplitDateTimeField):
+            parts = field.widget.decompress(form[name].value())
+            values |= {f"{name}_{number}": part or "" for number, part in enumerate(parts)}
+        else:
+            values[name] = "" if form[name].value() is None else form[name].value()
+    return values
 
 
 def errors_of(response) -> dict[str, list[str]]:
@@ -236,3 +246,94 @@ def test_a_page_with_errors_previews_what_was_typed_and_tells_of_what_is_saved(a
 
     assert "06:00 JST" in response.content.decode()
     assert "06:00 WAT" in response.context["panel"]["next_start"]
+
+
+LIMITS = {
+    "starts_at_0": "2026-12-01",
+    "starts_at_1": "06:00:00",
+    "ends_at_0": "2027-01-31",
+    "ends_at_1": "18:00:00",
+    "max_runs": "10",
+    "jitter": "00:10:00",
+    "excluded_dates": "2026-12-24\r\n\r\n2026-12-31/2027-01-01",
+}
+
+
+def test_limits_are_typed_in_utc_and_saved(admin_client):
+    response = admin_client.post(ADD, SOUND | LIMITS)
+
+    assert response.status_code == 302, errors_of(response)
+    schedule = Schedule.objects.get()
+    assert schedule.starts_at == datetime(2026, 12, 1, 6, tzinfo=UTC)
+    assert schedule.ends_at == datetime(2027, 1, 31, 18, tzinfo=UTC)
+    assert (schedule.max_runs, schedule.jitter) == (10, timedelta(minutes=10))
+    assert schedule.excluded_dates == ["2026-12-24", "2026-12-31/2027-01-01"]
+
+
+def test_limits_are_out_of_the_way_until_there_are_some(admin_client, make_schedule):
+    without, with_some = make_schedule(), make_schedule(max_runs=3)
+    Schedule.objects.filter(pk=with_some.pk).update(runs_planned=2)
+
+    for path, is_folded in ((ADD, True), (change_path(without), True), (change_path(with_some), False)):
+        page = admin_client.get(path).content.decode()
+        assert "Limits and exceptions" in page
+        assert ("<details>" in page) is is_folded
+    assert "So far: 2." in page
+
+
+def test_limits_that_are_wrong_are_shown_where_they_are(admin_client):
+    response = admin_client.post(ADD, SOUND | {"excluded_dates": "24.12."})
+
+    assert "'24.12.' is not a date." in errors_of(response)["excluded_dates"][0]
+    assert "<details>" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        (LIMITS | {"ends_at_0": "2026-11-01"}, "ends_at", "is not later than the beginning"),
+        ({"max_runs": "0"}, "max_runs", "0 cannot be the greatest number of runs"),
+        ({"jitter": "25:00:00"}, "jitter", "Use 0 to 24 hours."),
+        ({"starts_at_0": "2026-12-01"}, "starts_at", "Enter a valid time"),
+    ],
+)
+def test_a_limit_that_breaks_a_rule_is_refused_at_its_field(admin_client, values, field, said):
+    errors = errors_of(admin_client.post(ADD, SOUND | values))
+
+    assert list(errors) == [field]
+    assert said in " ".join(errors[field])
+
+
+def test_limits_that_nobody_touched_stay_as_they_are(admin_client, make_schedule):
+    precise = datetime(2026, 12, 1, 6, 0, 0, 123456, tzinfo=UTC)
+    schedule = make_schedule(
+        starts_at=precise,
+        ends_at=precise + timedelta(days=1),
+        jitter=timedelta(seconds=1.5),
+        excluded_dates=["2026-12-24"],
+    )
+
+    values = values_of(admin_client, schedule)
+    assert admin_client.post(change_path(schedule), values | {"title": "New"}).status_code == 302
+
+    assert ScheduleChange.objects.latest("pk").diff == {"title": ["Every minute", "New"]}
+
+
+@time_machine.travel("2026-11-24 12:00:00+00:00", tick=False)
+def test_the_next_starts_keep_within_the_limits(admin_client, make_schedule):
+    limits = {"excluded_dates": "2026-11-26\n2026-11-27", "ends_at_0": "2026-11-28", "ends_at_1": "18:00:00"}
+    typed = {"cron_schedule": "0 6 * * *", "timezone": "UTC"} | limits
+
+    page = admin_client.get("/admin/schedules/schedule/preview/", typed | {"jitter": "00:10:00"}).content.decode()
+    assert [day for day in ("25 Nov", "26 Nov", "27 Nov", "28 Nov", "29 Nov") if day in page] == ["25 Nov", "28 Nov"]
+    assert "Jitter puts each of them off by the same part of 0:10:00." in page
+    page = admin_client.get("/admin/schedules/schedule/preview/", typed | {"ends_at_0": "2026-11-24"}).content.decode()
+    assert "None within the limits." in page
+    page = admin_client.get("/admin/schedules/schedule/preview/", typed | {"excluded_dates": "26."}).content.decode()
+    assert "26 Nov" in page, "what is not in order yet does not count"
+
+    schedule = make_schedule(cron_schedule="0 6 * * *", timezone="UTC", excluded_dates=["2026-11-25"])
+    page = admin_client.get(change_path(schedule)).content.decode()
+    assert "25 Nov" not in page.partition("schedule-preview")[2]
+    Schedule.objects.filter(pk=schedule.pk).update(excluded_dates="broken")
+    assert "25 Nov" in admin_client.get(change_path(schedule)).content.decode()

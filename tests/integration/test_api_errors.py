@@ -244,13 +244,16 @@ def test_the_slash_too_many_is_told(client):
         ("PATCH", "/v4/schedules", "GET or POST"),
         ("DELETE", "/v4/schedules", "GET or POST"),
         ("BREW", "/v4/schedules", "GET or POST"),
-        ("GET", "/v4/schedules/a", "DELETE"),
-        ("PUT", "/v4/schedules/a", "DELETE"),
+        ("GET", "/v4/schedules/a", "PATCH or DELETE"),
+        ("PUT", "/v4/schedules/a", "PATCH or DELETE"),
         ("POST", "/v4/schedules/a/start", "PUT"),
         ("DELETE", "/v4/schedules/a/stop", "PUT"),
         ("GET", "/v4/schedules/startall", "PUT"),
         ("DELETE", "/v4/schedules/stop", "PUT"),
         ("PUT", "/v4/schedules/status", "GET"),
+        ("GET", "/v4/schedules/a/pause", "PUT"),
+        ("POST", "/v4/schedules/a/resume", "PUT"),
+        ("POST", "/v4/maintenance", "GET or PUT or DELETE"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_one(client, method, path, allowed):

@@ -95,6 +95,11 @@ class TestBackfill:
         assert_refused(client.get(PATH, TIMES | {"until": "2999-01-01T00:00Z"}), 400, "in the future")
         assert_refused(post(client, TIMES | {"from": "1990-01-01T00:00Z"}), 400, "more than 100,000 times")
 
+    def test_a_maintenance_is_told(self, client, schedule):
+        Maintenance.objects.create(began_at=datetime(2024, 3, 4, 6, tzinfo=UTC))
+
+        assert_refused(post(client, TIMES), 409, "in maintenance since 2024-03-04")
+
     def test_an_unknown_schedule_is_not_found(self, client):
         assert_refused(client.get(PATH, TIMES), 404, "'a/b c'")
         assert_refused(post(client, TIMES), 404, "'a/b c'")
@@ -176,9 +181,9 @@ class TestHealth:
     def test_it_says_what_is_wrong_and_what_is_under_way(self, client):
         moment = datetime(2024, 3, 4, 6, tzinfo=UTC)
         Absence.objects.create(from_at=moment, until_at=moment)
-        Maintenance.objects.create(began_at=moment, reason="upgrade")
         services.run_now([add("a").name], origin=ORIGIN)
         Run.objects.update(planned_at=moment)
+        Maintenance.objects.create(began_at=moment, reason="upgrade")
 
         answer = client.get("/v4/health")
 

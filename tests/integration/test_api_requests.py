@@ -40,8 +40,10 @@ def test_head_is_get_without_the_body(client):
     ("path", "methods"),
     [
         ("/v4/schedules", {"GET", "POST", "HEAD", "OPTIONS"}),
-        ("/v4/schedules/a", {"DELETE", "OPTIONS"}),
+        ("/v4/schedules/a", {"PATCH", "DELETE", "OPTIONS"}),
         ("/v4/schedules/a/start", {"PUT", "OPTIONS"}),
+        ("/v4/schedules/a/pause", {"PUT", "OPTIONS"}),
+        ("/v4/maintenance", {"GET", "PUT", "DELETE", "HEAD", "OPTIONS"}),
         ("/v4/schedules/stopall", {"PUT", "OPTIONS"}),
         ("/v4/schedules/status", {"GET", "HEAD", "OPTIONS"}),
     ],
@@ -72,9 +74,23 @@ def test_a_post_can_stand_for_a_delete(client):
     assert not Schedule.objects.exists()
 
 
+def test_a_post_can_stand_for_a_patch(client):
+    add("a")
+
+    answer = client.post(
+        "/v4/schedules/a",
+        {"name": "Another"},
+        content_type="application/json",
+        headers={"X-HTTP-Method-Override": "PATCH"},
+    )
+
+    assert answer.status_code == 200
+    assert Schedule.objects.get().title == "Another"
+
+
 @pytest.mark.parametrize(
     ("method", "override"),
-    [("POST", "PATCH"), ("POST", "GET"), ("POST", ""), ("GET", "PUT"), ("GET", "DELETE"), ("PUT", "PUT")],
+    [("POST", "HEAD"), ("POST", "GET"), ("POST", ""), ("GET", "PUT"), ("GET", "DELETE"), ("PUT", "PUT")],
 )
 def test_no_other_method_can_be_overridden(client, method, override):
     add("a")

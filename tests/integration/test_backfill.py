@@ -12,6 +12,7 @@ from schedules import backfill as module
 from schedules import runs, services
 from schedules.backfill import BackfillError, backfill, preview_backfill
 from schedules.changes import Origin
+from schedules.maintenance import MaintenanceError, begin_maintenance
 from schedules.models import Run, Schedule, ScheduleChange
 from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
@@ -152,10 +153,10 @@ def test_many_schedules_take_few_queries(make_schedule):
     with CaptureQueriesContext(connection) as queries:
         assert run_backfill(*schedules) == 150
 
-    # Schedules, then under the lock: schedules, ledger, rows; SQLite takes the rows in two parts
-    statements = [query["sql"].split()[0] for query in queries if "INSERT" in query["sql"] or "SELECT" in query["sql"]]
-    assert statements.count("SELECT") <= 5
-    assert len(schedules) > len(queries)
+    # Schedules and ledger; then under the lock the lock itself, maintenance, ledger, schedules; and the rows
+    statements = [query["sql"].split()[0] for query in queries]
+    assert statements.count("SELECT") == 6
+    assert statements.count("INSERT") <= 2
 
 
 def test_a_day_of_ten_thousand_runs_can_be_made_up_for_at_once(make_schedule):
@@ -218,15 +219,15 @@ def test_a_broken_schedule_is_named_with_what_is_wrong(make_schedule):
 
 def test_what_happens_between_the_look_and_the_lock_counts(make_schedule, monkeypatch):
     schedule, doomed = make_schedule(), make_schedule()
-    lock = module.lock_lease
+    edit = module.editing
 
     def interfere():
-        monkeypatch.setattr(module, "lock_lease", lock)
+        monkeypatch.setattr(module, "editing", edit)
         add_run(schedule, minute=1, state="queued")
         services.delete_schedules([doomed.name], origin=ORIGIN)
-        return lock()
+        return edit()
 
-    monkeypatch.setattr(module, "lock_lease", interfere)
+    monkeypatch.setattr(module, "editing", interfere)
 
     assert run_backfill(schedule, doomed) == 4
     assert backfills() == [0, 2, 3, 4]
@@ -245,7 +246,7 @@ def test_beat_waits_for_few_rows_at_a_time(make_schedule, monkeypatch):
 def test_beat_is_woken_once_the_rows_are_there(make_schedule, monkeypatch, django_capture_on_commit_callbacks):
     schedule = make_schedule()
     calls: list[int] = []
-    monkeypatch.setattr(module, "wake_beat", lambda: calls.append(Run.objects.count()))
+    monkeypatch.setattr("schedules.editing.wake_beat", lambda: calls.append(Run.objects.count()))
 
     with django_capture_on_commit_callbacks(execute=True):
         run_backfill(schedule)
@@ -257,3 +258,13 @@ def test_whoever_has_no_name_is_somebody(make_schedule):
     run_backfill(make_schedule(), origin=Origin(ScheduleChange.Source.COMMAND))
 
     assert Run.objects.first().message == "Backfill, asked for by somebody, command line."
+
+
+def test_during_a_maintenance_nothing_is_planned(make_schedule):
+    schedule = make_schedule()
+    begin_maintenance(until=None, reason="New disks", origin=ORIGIN)
+
+    with pytest.raises(MaintenanceError, match=r"New disks.* Nothing is started until it ends"):
+        run_backfill(schedule)
+
+    assert not Run.objects.exists()

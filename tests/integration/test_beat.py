@@ -19,6 +19,7 @@ from schedules import publisher as publisher_module
 from schedules import services
 from schedules.beat import QlikScheduler
 from schedules.models import Lease, Run, Schedule
+from schedules.wakeup import wake_beat
 from tests.conftest import ORIGIN
 from tests.waiting import wait_for
 
@@ -149,7 +150,7 @@ def test_a_wake_up_call_makes_a_new_schedule_live_at_once(beat, make_schedule, r
     beat._wake_up_call.wait(0)
     # A long way to the next look: only the call can be what wakes it
     beat._pulse_at = time.monotonic() + 60
-    called = threading.Timer(0.1, services.wake_beat)
+    called = threading.Timer(0.1, wake_beat)
     called.start()
     began = time.monotonic()
 

@@ -91,3 +91,13 @@ def test_what_is_written_is_read_the_same_and_written_the_same(given_schedules):
 
     assert [(entry.values, entry.problems) for entry in entries] == [(schedule, {}) for schedule in given_schedules]
     assert write_entries([entry.values for entry in entries]) == text
+
+
+@given(st.integers(0, 10**15) | st.integers(0, 10**11).map(lambda microseconds: microseconds / 10**6))
+def test_a_number_is_read_as_it_was_written_here_and_by_others(number):
+    text = write_entries([{"id": "a", "jitter": number}])
+
+    (entry,) = read_entries(text)
+    (other,) = yaml.safe_load(text)["butlerSchedule"]
+    assert (entry.values["jitter"], other["jitter"]) == (number, number)
+    assert "'" not in text

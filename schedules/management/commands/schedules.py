@@ -1,18 +1,28 @@
-"""`manage.py schedules`: import, export, list, start, stop and backfill schedules, and see how the service is."""
+"""`manage.py schedules`: schedules in and out of files, started, stopped, paused; and what looks after the site."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from django.utils import timezone
 
 from schedules import services
 from schedules.backfill import BackfillError
 from schedules.imports import Change, ImportPlan, carry_out, plan_import
+from schedules.maintenance import (
+    MaintenanceError,
+    begin_maintenance,
+    current_maintenance,
+    describe_maintenance,
+    end_maintenance,
+)
 from schedules.management import backfill, forecast, vitals
 from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
@@ -20,6 +30,7 @@ from schedules.management.terminal import refusal as _refusal
 from schedules.management.terminal import wrap as _wrapped
 from schedules.models import Schedule
 from schedules.periods import PeriodError
+from schedules.policies import pause_message
 from schedules.serializers import ScheduleSerializer
 from schedules.services import UnknownScheduleError
 from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_entries, write_entries
@@ -29,7 +40,7 @@ MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Import, export, list, start, stop and backfill schedules; forecast the load, show how the service is."
+    help = "Import, export, list, start, stop, pause and backfill schedules; look after the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
@@ -44,10 +55,17 @@ class Command(BaseCommand):
         exporting = actions.add_parser("export", help="write all schedules as YAML")
         exporting.add_argument("file", nargs="?", help="where to; to the terminal when it is left out")
         actions.add_parser("list", help="show all schedules")
-        for action in ("start", "stop"):
+        for action in ("start", "stop", "pause", "resume"):
             changing = actions.add_parser(action, help=f"{action} schedules")
             changing.add_argument("ids", nargs="*", metavar="ID", help="as `list` shows it")
             changing.add_argument("--all", action="store_true", dest="every", help=f"{action} all schedules")
+            if action == "pause":
+                _add_closure(changing, is_required=True)
+        maintaining = actions.add_parser("maintenance", help="start nothing on the whole site for some time")
+        steps = maintaining.add_subparsers(dest="step", required=True, title="what to do")
+        _add_closure(steps.add_parser("begin", help="start nothing from now on"), is_required=False)
+        steps.add_parser("end", help="go on as before")
+        steps.add_parser("show", help="show whether the site is in maintenance")
         for module in (backfill, forecast, vitals):
             module.add_parser(actions)
 
@@ -57,10 +75,13 @@ class Command(BaseCommand):
             getattr(self, f"_{action}")(**options)
         except ScheduleFileError as error:
             raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
-        except UnknownScheduleError as error:
+        except (UnknownScheduleError, MaintenanceError) as error:
             raise _refusal(f"{error} Nothing was changed.") from error
         except (PeriodError, BackfillError) as error:
             raise _refusal(str(error)) from error
+        except ValidationError as error:
+            told = [f"--{name}: {message}" for name, told in error.message_dict.items() for message in told]
+            raise _refusal(" ".join([*told, "Nothing was changed."])) from error
         except DatabaseError as error:
             raise _refusal(f"The database cannot be used: {error}. `make run` sets it up.") from error
 
@@ -100,6 +121,29 @@ class Command(BaseCommand):
     def _stop(self, ids: Sequence[str], *, every: bool, **_: Any) -> None:
         self._show_schedules(services.stop_schedules(_chosen(ids, every=every), origin=_origin()))
 
+    def _pause(self, ids: Sequence[str], *, every: bool, until: str, reason: str, **_: Any) -> None:
+        chosen, moment = _chosen(ids, every=every), _read_moment(until)
+        self._show_schedules(services.pause_schedules(chosen, until=moment, reason=reason, origin=_origin()))
+
+    def _resume(self, ids: Sequence[str], *, every: bool, **_: Any) -> None:
+        self._show_schedules(services.resume_schedules(_chosen(ids, every=every), origin=_origin()))
+
+    def _maintenance(self, *, step: str, **options: Any) -> None:
+        getattr(self, f"_{step}_maintenance")(**options)
+
+    def _begin_maintenance(self, *, until: str | None, reason: str, **_: Any) -> None:
+        end = None if until is None else _read_moment(until)
+        begun = begin_maintenance(until=end, reason=reason, origin=_origin())
+        self.stdout.write(_wrapped(f"{describe_maintenance(begun)} `schedules maintenance end` ends it."))
+
+    def _end_maintenance(self, **_: Any) -> None:
+        ended = end_maintenance(origin=_origin())
+        self.stdout.write("The maintenance has ended." if ended else "The site was not in maintenance.")
+
+    def _show_maintenance(self, **_: Any) -> None:
+        there = current_maintenance(timezone.now())
+        self.stdout.write(_wrapped(describe_maintenance(there)) if there else "The site is not in maintenance.")
+
     def _backfill(self, **options: Any) -> None:
         backfill.run(self, **options)
 
@@ -110,7 +154,8 @@ class Command(BaseCommand):
         vitals.run(self, **options)
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
-        lines = [line for schedule in schedules for line in _lines_of(schedule)]
+        now = timezone.now()
+        lines = [line for schedule in schedules for line in _lines_of(schedule, now=now)]
         self.stdout.write("\n".join(lines) if lines else "There are no schedules.")
 
     def _show(self, plan: ImportPlan, *, most: int | None) -> None:
@@ -132,6 +177,22 @@ class Command(BaseCommand):
         self.stderr.write("\n".join([_wrapped(head), *lines, _wrapped(foot)]), self.style.WARNING)
 
 
+def _add_closure(parser: ArgumentParser, *, is_required: bool) -> None:
+    moment = "a moment such as 2026-12-01T06:00, which is UTC, or with an offset, 2026-12-01T07:00+01:00"
+    parser.add_argument("--until", metavar="MOMENT", required=is_required, help=moment)
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why, for those who look at it")
+
+
+def _read_moment(text: str) -> datetime:
+    """Return the instant that a person has typed; without an offset it is meant in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        ways = "Write 2026-12-01T06:00 for UTC, or with an offset, 2026-12-01T07:00+01:00."
+        raise _refusal(f"--until: {text!r} is no moment. {ways} Nothing was changed.") from error
+
+
 def _read(file: str) -> str:
     try:
         return Path(file).read_bytes().decode("utf-8-sig")
@@ -149,10 +210,14 @@ def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
     return ids or None
 
 
-def _lines_of(schedule: Schedule) -> list[str]:
+def _lines_of(schedule: Schedule, *, now: datetime) -> list[str]:
     state = "started" if schedule.enabled else "stopped"
     first = f"{state}  {schedule.name}  {schedule.cron_schedule}  {schedule.timezone}"
-    return [_wrapped(first, indent=9), _cut(f"         {schedule.title}")]
+    lines = [_wrapped(first, indent=9), _cut(f"         {schedule.title}")]
+    if schedule.paused_until is not None and schedule.is_paused(at=now):
+        pause = pause_message(schedule.paused_until.astimezone(UTC), schedule.pause_reason)
+        lines.append(_wrapped(f"{'':9}{pause}", indent=9))
+    return lines
 
 
 def _marked(mark: str, schedule: Schedule) -> str:
