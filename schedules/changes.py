@@ -23,7 +23,7 @@ class Origin:
 def record_site_change(*, diff: Mapping[str, object], origin: Origin, at: datetime) -> None:
     """Write a row for the whole site: its maintenance has begun or ended; `diff` is as for record_changes."""
     ScheduleChange.objects.create(
-        schedule_pk=0,
+        schedule_pk=SITE_PK,
         schedule_name="",
         action=ScheduleChange.Action.MAINTENANCE,
         source=origin.source,

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from django.db.models import Q
-
+from schedules import runs
 from schedules.changes import Origin, record_site_change
 from schedules.editing import editing
-from schedules.models import Maintenance, Run
+from schedules.models import Maintenance
 from schedules.policies import maintenance_message
 from schedules.validators import validate_closure
 
@@ -23,11 +22,6 @@ class MaintenanceError(Exception):
         super().__init__(f"{describe_maintenance(maintenance)} {refused}")
 
 
-def current_maintenance(now: datetime) -> Maintenance | None:
-    """Return the maintenance that the site is in at `now`; None when it is in none."""
-    return Maintenance.objects.filter(Q(ended_at=None) | Q(ended_at__gt=now), began_at__lte=now).first()
-
-
 def begin_maintenance(*, until: datetime | None, reason: str, origin: Origin) -> Maintenance:
     """Start nothing from now on up to `until`, or until somebody ends it for None.
 
@@ -35,11 +29,11 @@ def begin_maintenance(*, until: datetime | None, reason: str, origin: Origin) ->
     ValidationError for an `until` that has passed.
     """
     with editing() as now:
-        if there := current_maintenance(now):
+        if there := Maintenance.current_at(now):
             raise MaintenanceError(there, refused="End it before you begin another one.")
         validate_closure(until=until, reason=reason, now=now)
         begun = Maintenance.objects.create(began_at=now, ended_at=until, reason=reason, actor=origin.actor[:200])
-        _skip_waiting(message=maintenance_message(reason))
+        runs.skip_all_unclaimed(message=maintenance_message(reason))
         diff = {"began_at": [None, _plain(now)], "ended_at": [None, _plain(until)], "reason": [None, reason or None]}
         changed = {field: values for field, values in diff.items() if values[1]}
         record_site_change(diff=changed, origin=origin, at=now)
@@ -49,7 +43,7 @@ def begin_maintenance(*, until: datetime | None, reason: str, origin: Origin) ->
 def end_maintenance(*, origin: Origin) -> Maintenance | None:
     """End the maintenance that the site is in, and return it; None when it is in none, and then nothing is done."""
     with editing() as now:
-        ending = current_maintenance(now)
+        ending = Maintenance.current_at(now)
         if ending is not None:
             diff = {"ended_at": [_plain(ending.ended_at), _plain(now)]}
             ending.ended_at = now
@@ -60,7 +54,7 @@ def end_maintenance(*, origin: Origin) -> Maintenance | None:
 
 def refuse_during_maintenance(now: datetime) -> None:
     """Raise MaintenanceError when the site is in maintenance at `now`."""
-    if there := current_maintenance(now):
+    if there := Maintenance.current_at(now):
         raise MaintenanceError(there, refused="Nothing is started until it ends; end it, or wait.")
 
 
@@ -69,14 +63,6 @@ def describe_maintenance(maintenance: Maintenance) -> str:
     until = f" until {_in_utc(maintenance.ended_at)}" if maintenance.ended_at else ""
     reason = f": {maintenance.reason}" if maintenance.reason else ""
     return f"The site is in maintenance since {_in_utc(maintenance.began_at)}{until}{reason}."
-
-
-def _skip_waiting(*, message: str) -> None:
-    """Skip every run that no worker has claimed, those asked for by hand among them."""
-    waiting = Run.objects.filter(state__in=(Run.State.PLANNED, Run.State.QUEUED)).order_by("pk").select_for_update()
-    keys = list(waiting.values_list("pk", flat=True))
-    for start in range(0, len(keys), 500):
-        Run.objects.filter(pk__in=keys[start : start + 500]).update(state=Run.State.SKIPPED, message=message)
 
 
 def _in_utc(moment: datetime) -> str:

@@ -402,6 +402,12 @@ class Maintenance(models.Model):
     def __str__(self) -> str:
         return f"maintenance since {self.began_at:%Y-%m-%d %H:%M:%S} UTC"
 
+    @classmethod
+    def current_at(cls, now: datetime) -> Maintenance | None:
+        """Return the maintenance that the site is in at `now`; None when it is in none."""
+        is_open = models.Q(ended_at=None) | models.Q(ended_at__gt=now)
+        return cls.objects.filter(is_open, began_at__lte=now).first()
+
 
 def from_epoch(seconds: float) -> datetime:
     """Return the instant `seconds` after 1970 in UTC."""

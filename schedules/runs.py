@@ -132,9 +132,7 @@ def take_planned(*, most: int, now: datetime) -> list[str]:
 
 def give_back(keys: Sequence[str]) -> None:
     """Undo take_planned for rows that Redis did not take, and that no worker has claimed all the same."""
-    for start in range(0, len(keys), _MOVE_SIZE):
-        part = keys[start : start + _MOVE_SIZE]
-        _move(Run.objects.filter(pk__in=part, state=Run.State.QUEUED), state=Run.State.PLANNED)
+    _move(Run.objects.filter(pk__in=keys, state=Run.State.QUEUED), state=Run.State.PLANNED)
 
 
 def requeue_all() -> int:
@@ -142,11 +140,7 @@ def requeue_all() -> int:
 
     A message too many does no harm: its rows are claimed already, or by the one that comes first.
     """
-    moved = 0
-    queued = Run.objects.filter(state=Run.State.QUEUED).order_by("pk").values_list("pk", flat=True)
-    while part := list(queued[:_MOVE_SIZE]):
-        moved += _move(Run.objects.filter(pk__in=part, state=Run.State.QUEUED), state=Run.State.PLANNED)
-    return moved
+    return _move(Run.objects.filter(state=Run.State.QUEUED), state=Run.State.PLANNED)
 
 
 def count_in_hand() -> int:
@@ -198,6 +192,11 @@ def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
     return _move(rows, state=Run.State.SKIPPED, message=message)
 
 
+def skip_all_unclaimed(*, message: str) -> int:
+    """Skip every run that no worker has claimed, those asked for by hand among them; return how many."""
+    return _move(Run.objects.filter(state__in=_UNCLAIMED), state=Run.State.SKIPPED, message=message)
+
+
 def requeue_lost_messages(*, now: datetime) -> int:
     """Hand rows back to beat that were published but not claimed within QUEUE_LIMIT; return how many.
 
@@ -230,20 +229,25 @@ def list_claiming_workers() -> list[str]:
 def _move(rows: QuerySet[Run], **values: object) -> int:
     """Give the rows these values and return how many there were."""
     with transaction.atomic():
-        locked = rows.order_by("pk").select_for_update()
-        return Run.objects.filter(pk__in=list(locked.values_list("pk", flat=True))).update(**values)
+        keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+        parts = (keys[start : start + _MOVE_SIZE] for start in range(0, len(keys), _MOVE_SIZE))
+        return sum(Run.objects.filter(pk__in=part).update(**values) for part in parts)
 
 
 def _drop(waiting: Sequence[Run], *, now: datetime) -> set[uuid.UUID]:
-    """Skip the occurrences among the runs that are not to be started any more, and return their keys."""
+    """Skip those of the runs that are not to be started any more, and return their keys."""
+    if maintenance := Maintenance.current_at(now):
+        Run.objects.filter(pk__in=[run.pk for run in waiting]).update(
+            state=Run.State.SKIPPED, message=maintenance_message(maintenance.reason)
+        )
+        return {run.pk for run in waiting}
     occurrences = [run for run in waiting if run.reason in OCCURRENCES]
     columns = Schedule.objects.only("enabled", "misfire", "misfire_grace", "paused_until", "pause_reason")
     schedules = columns.in_bulk({run.schedule_id for run in occurrences})
-    closed = _closed_by_maintenance(now=now)
     reasons = {
         run.pk: reason
         for run in occurrences
-        if (reason := closed or _reason_to_drop(run, schedules.get(run.schedule_id), now=now))
+        if (reason := _reason_to_drop(run, schedules.get(run.schedule_id), now=now))
     }
     for run_id, reason in reasons.items():
         Run.objects.filter(pk=run_id).update(state=Run.State.SKIPPED, message=reason)
@@ -264,12 +268,6 @@ def _reason_to_drop(run: Run, schedule: Schedule | None, *, now: datetime) -> st
         return f"{missed}."
     newer = Run.objects.filter(schedule_id=run.schedule_id, due_at__gt=run.due_at, reason__in=OCCURRENCES)
     return f"{missed}, and a later run replaces it." if newer.exclude(state=Run.State.SKIPPED).exists() else ""
-
-
-def _closed_by_maintenance(*, now: datetime) -> str:
-    """Return why nothing may start now on the whole site; empty where it may."""
-    current = Maintenance.objects.filter(began_at__lte=now).exclude(ended_at__lte=now).first()
-    return maintenance_message(current.reason) if current else ""
 
 
 def _to_column(name: str, value: object) -> Any:

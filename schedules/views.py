@@ -19,7 +19,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from schedules import maintenance, services
 from schedules.changes import Origin
-from schedules.models import Schedule, ScheduleChange
+from schedules.models import Maintenance, Schedule, ScheduleChange
 from schedules.renderers import StatusTextRenderer, WillingNegotiation
 from schedules.serializers import (
     MaintenanceSerializer,
@@ -135,7 +135,7 @@ class MaintenanceView(APIView):
     def get(self, request: Request) -> Response:
         """Answer whether the site is in maintenance."""
         # The framework shows a body's fields in place of an instance that is None
-        return Response(MaintenanceSerializer().to_representation(maintenance.current_maintenance(timezone.now())))
+        return Response(MaintenanceSerializer().to_representation(Maintenance.current_at(timezone.now())))
 
     def put(self, request: Request) -> Response:
         """Begin a maintenance."""

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 
-from schedules.maintenance import current_maintenance
 from schedules.models import Absence, Lease, Maintenance, Run, Schedule
 
 #: A leader renews its lease each second or two, and a standby takes over within five
@@ -103,7 +102,7 @@ def read_vitals() -> Vitals:
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
         absences=list(Absence.objects.all()),
-        maintenance=current_maintenance(now),
+        maintenance=Maintenance.current_at(now),
     )
 
 

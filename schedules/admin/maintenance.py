@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from schedules.admin import cells
 from schedules.admin.moments import format_distance
 from schedules.admin.operations import origin_of
-from schedules.maintenance import MaintenanceError, begin_maintenance, current_maintenance, end_maintenance
+from schedules.maintenance import MaintenanceError, begin_maintenance, end_maintenance
 from schedules.models import Maintenance
 from schedules.validators import validate_reason, validate_until
 
@@ -32,7 +32,7 @@ LIST = "admin:schedules_maintenance_changelist"
 
 def describe_site(request: HttpRequest) -> dict[str, Any]:
     """Give templates `get_maintenance`, which asks the database only where a page uses it."""
-    return {"get_maintenance": lambda: current_maintenance(timezone.now())}
+    return {"get_maintenance": lambda: Maintenance.current_at(timezone.now())}
 
 
 class MaintenanceForm(MaintenanceModelForm):

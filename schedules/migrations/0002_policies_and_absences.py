@@ -43,6 +43,10 @@ class Migration(migrations.Migration):
                 "ordering": ["-began_at"],
             },
         ),
+        migrations.RemoveConstraint(
+            model_name="run",
+            name="run_once_per_occurrence",
+        ),
         migrations.RemoveIndex(
             model_name="run",
             name="run_open",
@@ -63,6 +67,14 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 default=1,
                 help_text="More than one where a row stands for all that was skipped from its due instant on.",
+            ),
+        ),
+        migrations.AddField(
+            model_name="run",
+            name="repeat",
+            field=models.PositiveIntegerField(
+                default=0,
+                help_text="How often the clock had been set back, where the occurrence came once more because of it.",
             ),
         ),
         migrations.AddField(
@@ -96,6 +108,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 help_text="After so many runs there are no more.",
                 null=True,
+                validators=[schedules.validators.validate_max_runs],
                 verbose_name="greatest number of runs",
             ),
         ),
@@ -136,6 +149,15 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AlterField(
+            model_name="schedule",
+            name="misfire_grace",
+            field=models.DurationField(
+                default=datetime.timedelta(seconds=60),
+                help_text="Up to here, late is not missed.",
+                validators=[schedules.validators.validate_grace],
+            ),
+        ),
+        migrations.AlterField(
             model_name="schedulechange",
             name="action",
             field=models.CharField(
@@ -144,6 +166,8 @@ class Migration(migrations.Migration):
                     ("edit", "edited"),
                     ("start", "started"),
                     ("stop", "stopped"),
+                    ("pause", "paused"),
+                    ("resume", "resumed"),
                     ("delete", "deleted"),
                     ("maintenance", "maintenance"),
                 ],
@@ -158,5 +182,11 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="run",
             index=models.Index(fields=["state", "due_at"], name="run_by_state"),
+        ),
+        migrations.AddConstraint(
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                fields=("schedule", "due_at", "reason", "repeat"), name="run_once_per_occurrence"
+            ),
         ),
     ]

@@ -11,7 +11,7 @@ from django.test import Client
 
 from schedules import services
 from schedules.admin import operations
-from schedules.maintenance import begin_maintenance, current_maintenance
+from schedules.maintenance import begin_maintenance
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
 from tests.conftest import ORIGIN
 from tests.integration.test_admin_schedule_buttons import LIST, button, select, told
@@ -186,7 +186,7 @@ def test_a_maintenance_is_begun_shown_on_every_page_and_ended(admin_client, make
 
     response = admin_client.post(f"{MAINTENANCE}end/")
     assert told(response) == "The maintenance has ended; schedules go on."
-    assert current_maintenance(NOW) is None
+    assert Maintenance.current_at(NOW) is None
     assert told(admin_client.post(f"{MAINTENANCE}end/")) == "The site was not in maintenance."
     changes = ScheduleChange.objects.filter(action="maintenance").values_list("source", "actor")
     assert list(changes) == [("admin", "admin")] * 2
@@ -195,7 +195,7 @@ def test_a_maintenance_is_begun_shown_on_every_page_and_ended(admin_client, make
 def test_a_maintenance_needs_neither_end_nor_reason(admin_client):
     admin_client.post(f"{MAINTENANCE}add/", {"ended_at_0": "", "ended_at_1": "", "reason": ""})
 
-    assert current_maintenance(NOW + timedelta(days=300)) is not None
+    assert Maintenance.current_at(NOW + timedelta(days=300)) is not None
     assert "until somebody ends it" in admin_client.get(MAINTENANCE).content.decode()
 
 
@@ -251,9 +251,9 @@ def test_each_right_is_a_permission_of_its_own():
         assert someone.get(f"{MAINTENANCE}add/").status_code == 403
     assert "End it" in ender.get(MAINTENANCE).content.decode()
     ender.post(f"{MAINTENANCE}end/")
-    assert current_maintenance(NOW) is None
+    assert Maintenance.current_at(NOW) is None
     beginner.post(f"{MAINTENANCE}add/", {"ended_at_0": "", "ended_at_1": "", "reason": ""})
-    assert current_maintenance(NOW) is not None
+    assert Maintenance.current_at(NOW) is not None
 
 
 def test_whoever_is_not_logged_in_is_told_nothing(client):

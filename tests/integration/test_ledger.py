@@ -169,8 +169,9 @@ class TestClosed:
         assert claim(make_run().pk, worker="a", now=NOW)
 
     @pytest.mark.parametrize("ended_at", [None, NOW + timedelta(hours=1)])
-    def test_nothing_is_claimed_during_a_maintenance(self, make_run, ended_at):
-        run = make_run()
+    @pytest.mark.parametrize("reason", [Run.Reason.SCHEDULED, Run.Reason.MANUAL])
+    def test_nothing_is_claimed_during_a_maintenance(self, make_run, ended_at, reason):
+        run = make_run(reason=reason)
         Maintenance.objects.create(began_at=NOW, ended_at=ended_at, reason="upgrade")
 
         assert not claim(run.pk, worker="a", now=NOW)

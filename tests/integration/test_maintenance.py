@@ -14,7 +14,6 @@ from schedules import services
 from schedules.maintenance import (
     MaintenanceError,
     begin_maintenance,
-    current_maintenance,
     describe_maintenance,
     end_maintenance,
 )
@@ -40,13 +39,13 @@ def begin(*, until: datetime | None = None, reason: str = "New disks") -> Mainte
 
 
 def test_a_maintenance_without_an_end_lasts_until_somebody_ends_it(clock):
-    assert current_maintenance(NOW) is None
+    assert Maintenance.current_at(NOW) is None
     begun = begin()
     clock.move_to(NOW + timedelta(days=300))
 
-    assert current_maintenance(timezone.now()) == begun
+    assert Maintenance.current_at(timezone.now()) == begun
     assert end_maintenance(origin=ORIGIN) == begun
-    assert current_maintenance(timezone.now()) is None
+    assert Maintenance.current_at(timezone.now()) is None
     stored = Maintenance.objects.get()
     assert (stored.began_at, stored.ended_at, stored.actor) == (NOW, NOW + timedelta(days=300), "tests")
 
@@ -54,8 +53,8 @@ def test_a_maintenance_without_an_end_lasts_until_somebody_ends_it(clock):
 def test_a_maintenance_ends_by_itself_at_its_end(clock):
     begun = begin(until=NOON)
 
-    assert current_maintenance(NOON - timedelta(seconds=1)) == begun
-    assert current_maintenance(NOON) is None
+    assert Maintenance.current_at(NOON - timedelta(seconds=1)) == begun
+    assert Maintenance.current_at(NOON) is None
     clock.move_to(NOON)
     assert end_maintenance(origin=ORIGIN) is None
     assert begin().pk != begun.pk
@@ -159,7 +158,7 @@ def test_a_restart_does_not_forget_a_maintenance(make_schedule, settings, tmp_pa
 
     prepare_service()
 
-    assert current_maintenance(NOW) == begun
+    assert Maintenance.current_at(NOW) == begun
 
 
 def test_one_without_a_reason_is_described_without_one():

@@ -10,7 +10,6 @@ import time_machine
 
 from schedules import services
 from schedules.imports import plan_import
-from schedules.maintenance import current_maintenance
 from schedules.models import Maintenance, Schedule, ScheduleChange
 from schedules.yaml_io import read_entries
 from tests.conftest import ORIGIN
@@ -108,14 +107,14 @@ def test_a_maintenance_is_begun_shown_and_ended():
         "`schedules maintenance end` ends it."
     )
     assert "New disks" in schedules("maintenance", "show").out
-    assert current_maintenance(NOW) is not None
+    assert Maintenance.current_at(NOW) is not None
 
     refusal = " ".join(schedules("maintenance", "begin").refusal.split())
     assert refusal.endswith("New disks. End it before you begin another one. Nothing was changed.")
 
     assert schedules("maintenance", "end").out == "The maintenance has ended.\n"
     assert schedules("maintenance", "end").out == "The site was not in maintenance.\n"
-    assert current_maintenance(NOW) is None
+    assert Maintenance.current_at(NOW) is None
 
 
 def test_what_the_documentation_types_works():

@@ -19,7 +19,6 @@ from schedules.imports import Change, ImportPlan, carry_out, plan_import
 from schedules.maintenance import (
     MaintenanceError,
     begin_maintenance,
-    current_maintenance,
     describe_maintenance,
     end_maintenance,
 )
@@ -28,7 +27,7 @@ from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
 from schedules.management.terminal import refusal as _refusal
 from schedules.management.terminal import wrap as _wrapped
-from schedules.models import Schedule
+from schedules.models import Maintenance, Schedule
 from schedules.periods import PeriodError
 from schedules.policies import pause_message
 from schedules.serializers import ScheduleSerializer
@@ -141,7 +140,7 @@ class Command(BaseCommand):
         self.stdout.write("The maintenance has ended." if ended else "The site was not in maintenance.")
 
     def _show_maintenance(self, **_: Any) -> None:
-        there = current_maintenance(timezone.now())
+        there = Maintenance.current_at(timezone.now())
         self.stdout.write(_wrapped(describe_maintenance(there)) if there else "The site is not in maintenance.")
 
     def _backfill(self, **options: Any) -> None:
