@@ -30,6 +30,7 @@ lint:  ## Check style, types and who imports whom
 bench:  ## Measure beside other schedulers, half an hour; QUICK=1: minutes
 	@scripts/setup bench
 	$(PYTHON_HERE) -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(if $(ONLY),,$(PYTHON_HERE) -m tests.benchmarks.bench_forecast)
 
 chaos:  ## Run the tests that kill processes of a running service
 	@scripts/setup dev

@@ -142,6 +142,10 @@ class CronExpression:
             instant = max(end, match - DAY) if end >= asked_from + DAY else end
         return None
 
+    def fires_on(self, day: date) -> bool:
+        """Return whether a day of the calendar matches; where the clock is set, nothing may fire on it all the same."""
+        return bool(self._days_of(day.year, day.month) >> day.day & 1)
+
     def describe(self) -> str:
         """Return in plain words when this expression fires."""
         times = describe_times(seconds=self.seconds, minutes=self.minutes, hours=self.hours)

@@ -14,7 +14,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, UnreadablePostError
 from rest_framework.exceptions import APIException, MethodNotAllowed, UnsupportedMediaType, ValidationError
 
+from schedules.backfill import BackfillError
 from schedules.maintenance import MaintenanceError
+from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpRespon
     match error:
         case UnknownScheduleError():
             return error_response(404 if settings.BUTLER_DIALECT == 4 else 400, str(error))
+        case PeriodError() | BackfillError():
+            return error_response(400, str(error))
         case MaintenanceError():
             return error_response(409, str(error))
         case OperationalError() | InterfaceError():

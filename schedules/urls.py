@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from schedules.operator_views import BackfillView, ForecastView, HealthView
 from schedules.views import MaintenanceView, ScheduleViewSet
 
 
@@ -21,4 +22,10 @@ class ScheduleRouter(SimpleRouter):
 router = ScheduleRouter(trailing_slash=False, use_regex_path=False)
 router.register("schedules", ScheduleViewSet)
 
-urlpatterns = [path("maintenance", MaintenanceView.as_view()), *router.urls]
+urlpatterns = [
+    path("schedules/<path:public_id>/backfill", BackfillView.as_view()),
+    path("maintenance", MaintenanceView.as_view()),
+    path("forecast", ForecastView.as_view()),
+    path("health", HealthView.as_view()),
+    *router.urls,
+]

@@ -13,7 +13,7 @@ from schedules.cron import CronExpression, CronSyntaxError
 from schedules.timetable import parse_dates
 
 #: Words that stand where an id stands in the API's paths
-RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "pause", "resume"})
+RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "pause", "resume", "backfill"})
 
 #: The longest time by which jitter may put a start off
 MOST_JITTER = timedelta(days=1)

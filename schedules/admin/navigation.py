@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 
-#: Title of the group, then model, icon and purpose of each entry
+#: Title of the group, then model or page, icon and purpose of each entry
 _GROUPS = (
     (
         "Qlik Sense tasks",
         (
             ("schedules.schedule", "calendar_month", "Which task starts when. Add, edit, start and stop them here."),
             ("schedules.run", "play_circle", "What was started, when, how late, and what Qlik Sense answered."),
+            (
+                "schedules.forecast",
+                "monitoring",
+                "How many tasks will start when, and which schedules meet.",
+            ),
             ("schedules.schedulechange", "manage_history", "Who changed which schedule, when and how."),
             ("schedules.maintenance", "construction", "Start nothing on the whole site for some time."),
         ),
@@ -50,11 +57,23 @@ def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for model in app["models"]
         if model["admin_url"]
     }
+    if "schedules.schedule" in visible:
+        forecast = reverse("admin:schedules_schedule_forecast")
+        visible["schedules.forecast"] = {"name": "Load forecast", "admin_url": forecast}
     groups = [
         {"title": title, "items": [_item(visible[entry[0]], *entry[1:]) for entry in entries if entry[0] in visible]}
         for title, entries in _GROUPS
     ]
+    _mark_active(groups, path=request.path)
     return [group for group in groups if group["items"]]
+
+
+def _mark_active(groups: Iterable[dict[str, Any]], *, path: str) -> None:
+    """Mark the one entry that the page belongs to; by unfold's rule a page under a list's address has two."""
+    items = [item for group in groups for item in group["items"]]
+    nearest = max((item["link"] for item in items if path.startswith(item["link"])), key=len, default="")
+    for item in items:
+        item["active"] = item["link"] == nearest
 
 
 def _item(model: dict[str, Any], icon: str, purpose: str) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
-from unfold.admin import ModelAdmin
 
 from schedules import services
 from schedules.admin import cells
+from schedules.admin.backfill import BackfillPage
 from schedules.admin.filters import StateFilter, TagFilter
+from schedules.admin.forecast import ForecastPage
 from schedules.admin.forms import LIMITS, ScheduleForm, clean_limits, has_limits, read_limits
 from schedules.admin.moments import format_distance, format_in_zone, format_utc
 from schedules.admin.operations import GONE, OPERATIONS, PAUSE, origin_of
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(ModelAdmin):
+class ScheduleAdmin(BackfillPage, ForecastPage):
     """Every change goes through the services, hence through the rules and into the record of changes."""
 
     form = ScheduleForm
@@ -53,7 +54,14 @@ class ScheduleAdmin(ModelAdmin):
     search_help_text = "Name, id or Qlik task id"
     ordering = ("title",)
     show_facets = admin.ShowFacets.NEVER
-    actions = ("start_selected", "stop_selected", "pause_selected", "resume_selected", "run_selected")
+    actions = (
+        "start_selected",
+        "stop_selected",
+        "pause_selected",
+        "resume_selected",
+        "run_selected",
+        "backfill_selected",
+    )
     readonly_fields = ("listed_tags", "public_id", "preview")
     change_form_outer_before_template = "schedules/schedule_panel.html"
     empty_list_title = "No schedules yet"

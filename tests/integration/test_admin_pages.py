@@ -52,6 +52,7 @@ def paths(make_schedule) -> list[str]:
         "/admin/",
         "/admin/schedules/",
         "/admin/password_change/",
+        "/admin/schedules/schedule/forecast/",
         f"/admin/schedules/schedule/{schedule.pk}/change/",
         f"/admin/schedules/schedule/{schedule.pk}/delete/",
         f"/admin/schedules/schedule/{schedule.pk}/pause/",

@@ -1,9 +1,7 @@
-"""`manage.py schedules`: schedules in and out of files, started, stopped and paused; maintenance of the site."""
+"""`manage.py schedules`: schedules in and out of files, started, stopped, paused; and what looks after the site."""
 
 from __future__ import annotations
 
-import getpass
-import textwrap
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from schedules import services
-from schedules.changes import Origin
+from schedules.backfill import BackfillError
 from schedules.imports import Change, ImportPlan, carry_out, plan_import
 from schedules.maintenance import (
     MaintenanceError,
@@ -24,20 +22,24 @@ from schedules.maintenance import (
     describe_maintenance,
     end_maintenance,
 )
-from schedules.models import Maintenance, Schedule, ScheduleChange
+from schedules.management import backfill, forecast, vitals
+from schedules.management.terminal import cut as _cut
+from schedules.management.terminal import find_origin as _origin
+from schedules.management.terminal import refusal as _refusal
+from schedules.management.terminal import wrap as _wrapped
+from schedules.models import Maintenance, Schedule
+from schedules.periods import PeriodError
 from schedules.policies import pause_message
 from schedules.serializers import ScheduleSerializer
 from schedules.services import UnknownScheduleError
 from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_entries, write_entries
-
-WIDTH = 80
 
 #: So many schedules, or things that are wrong with a file, are shown; a dry run shows all.
 MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Import, export, list, start, stop and pause schedules; put the site into maintenance."
+    help = "Import, export, list, start, stop, pause and backfill schedules; look after the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
@@ -63,6 +65,8 @@ class Command(BaseCommand):
         _add_closure(steps.add_parser("begin", help="start nothing from now on"), is_required=False)
         steps.add_parser("end", help="go on as before")
         steps.add_parser("show", help="show whether the site is in maintenance")
+        for module in (backfill, forecast, vitals):
+            module.add_parser(actions)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do what the subcommand says; what is refused ends as a CommandError, hence with exit code 1."""
@@ -72,6 +76,8 @@ class Command(BaseCommand):
             raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
         except (UnknownScheduleError, MaintenanceError) as error:
             raise _refusal(f"{error} Nothing was changed.") from error
+        except (PeriodError, BackfillError) as error:
+            raise _refusal(str(error)) from error
         except ValidationError as error:
             told = [f"--{name}: {message}" for name, told in error.message_dict.items() for message in told]
             raise _refusal(" ".join([*told, "Nothing was changed."])) from error
@@ -137,6 +143,15 @@ class Command(BaseCommand):
         there = Maintenance.current_at(timezone.now())
         self.stdout.write(_wrapped(describe_maintenance(there)) if there else "The site is not in maintenance.")
 
+    def _backfill(self, **options: Any) -> None:
+        backfill.run(self, **options)
+
+    def _forecast(self, **options: Any) -> None:
+        forecast.run(self, **options)
+
+    def _status(self, **options: Any) -> None:
+        vitals.run(self, **options)
+
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
         now = timezone.now()
         lines = [line for schedule in schedules for line in _lines_of(schedule, now=now)]
@@ -194,14 +209,6 @@ def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
     return ids or None
 
 
-def _origin() -> Origin:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        user = ""
-    return Origin(ScheduleChange.Source.COMMAND, user)
-
-
 def _lines_of(schedule: Schedule, *, now: datetime) -> list[str]:
     state = "started" if schedule.enabled else "stopped"
     first = f"{state}  {schedule.name}  {schedule.cron_schedule}  {schedule.timezone}"
@@ -227,27 +234,7 @@ def _text_of(value: object) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value or "none")
 
 
-def _refusal(sentence: str) -> CommandError:
-    # Django prints the name of the class in front of it
-    room = len("CommandError: ")
-    return CommandError(_wrapped("x" * room + sentence)[room:])
-
-
 def _wrapped_some(sentences: Sequence[str]) -> list[str]:
     lines = [_wrapped(sentence, indent=2) for sentence in sentences[:MOST_SHOWN]]
     more = len(sentences) - MOST_SHOWN
     return [*lines, f"... and {more:,} more"] if more > 0 else lines
-
-
-def _wrapped(text: str, *, indent: int = 0) -> str:
-    return textwrap.fill(_printable(text), WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
-
-
-def _cut(text: str) -> str:
-    text = _printable(text)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
-
-
-def _printable(text: str) -> str:
-    """Return the text without characters that a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)

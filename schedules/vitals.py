@@ -1,0 +1,135 @@
+"""How the service is: who leads, what waits, what stands still. Read by health checks, commands and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import redis
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from schedules.models import Absence, Lease, Maintenance, Run, Schedule
+
+#: A leader renews its lease each second or two, and a standby takes over within five
+LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
+#: A worker takes a run within a second where there are enough of them
+LONGEST_WAIT = timedelta(seconds=60)
+
+_REDIS_TIMEOUT = 0.5
+_OPEN = (Run.State.PLANNED, Run.State.QUEUED, Run.State.CLAIMED)
+_UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The lease: whose it is, empty for nobody, and when it was last renewed; `age` is by the reader's clock."""
+
+    holder: str = ""
+    token: int = 0
+    renewals: int = 0
+    renewed_at: datetime | None = None
+    age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The run that has waited for a worker the longest, `wait` being counted since it was planned."""
+
+    due_at: datetime
+    wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """The state of the service at `read_at`.
+
+    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
+    states before a run is called. `absences` are times in which nobody planned and whose settling is not done yet.
+    """
+
+    read_at: datetime
+    leader: Leader
+    planned_through: datetime | None
+    started_schedules: int
+    queue_length: int | None
+    open_runs: Mapping[str, int]
+    longest_waiting: Waiting | None
+    absences: Sequence[Absence]
+    maintenance: Maintenance | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in words, each with the next step; nothing for a service in good health."""
+        return [*self._problems_of_leader(), *self._problems_of_queue()]
+
+    @property
+    def status(self) -> str:
+        """Return ok or degraded."""
+        return "degraded" if self.problems else "ok"
+
+    def _problems_of_leader(self) -> Iterator[str]:
+        advice = "Nothing new is started. Look whether beat runs, and what its log says."
+        if self.leader.age is None:
+            yield f"No beat has led yet. {advice}"
+        elif self.leader.age > LONGEST_WITHOUT_LEADER:
+            limit = f"{LONGEST_WITHOUT_LEADER.total_seconds():.0f} s"
+            yield f"No beat has led for {self.leader.age.total_seconds():,.0f} s, more than {limit}. {advice}"
+
+    def _problems_of_queue(self) -> Iterator[str]:
+        if self.queue_length is None:
+            yield "Redis does not answer, so no run reaches a worker. Look whether it runs at REDIS_URL."
+        if self.longest_waiting and self.longest_waiting.wait > LONGEST_WAIT:
+            wait, limit = self.longest_waiting.wait.total_seconds(), LONGEST_WAIT.total_seconds()
+            yield (
+                f"A run has waited {wait:,.0f} s for a worker, more than {limit:.0f} s. "
+                "Look whether workers run, or start more of them."
+            )
+
+
+def read_vitals() -> Vitals:
+    """Return how the service is now, with a handful of queries and one question to Redis."""
+    now = timezone.now()
+    lease = Lease.objects.filter(pk=1).first() or Lease()
+    return Vitals(
+        read_at=now,
+        leader=_leader_of(lease, now=now),
+        planned_through=lease.planned_through,
+        started_schedules=Schedule.objects.filter(enabled=True).count(),
+        queue_length=_read_queue_length(),
+        open_runs=_count_open_runs(),
+        longest_waiting=_find_longest_waiting(now=now),
+        absences=list(Absence.objects.all()),
+        maintenance=Maintenance.current_at(now),
+    )
+
+
+def _leader_of(lease: Lease, *, now: datetime) -> Leader:
+    # The clock of the leader's machine may be ahead of ours
+    age = None if lease.renewed_at is None else max(now - lease.renewed_at, timedelta(0))
+    return Leader(lease.holder, lease.token, lease.renewals, lease.renewed_at, age)
+
+
+def _read_queue_length() -> int | None:
+    connection = redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=_REDIS_TIMEOUT, socket_timeout=_REDIS_TIMEOUT
+    )
+    try:
+        with connection:
+            return int(connection.llen(settings.CELERY_TASK_DEFAULT_QUEUE))
+    except (redis.RedisError, OSError):
+        return None
+
+
+def _count_open_runs() -> dict[str, int]:
+    rows = Run.objects.filter(state__in=_OPEN).order_by().values("state").annotate(number=Count("pk"))
+    return dict.fromkeys(map(str, _OPEN), 0) | {row["state"]: row["number"] for row in rows}
+
+
+def _find_longest_waiting(*, now: datetime) -> Waiting | None:
+    # Not by the due instant: that of a backfill is long past when it is planned
+    rows = Run.objects.filter(state__in=_UNCLAIMED).order_by("planned_at").values_list("due_at", "planned_at")
+    found = rows.first()
+    return None if found is None else Waiting(found[0], max(now - found[1], timedelta(0)))

@@ -1,0 +1,148 @@
+"""How the service says that it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from schedules import services
+from schedules.lease import PlannerLease
+from schedules.models import Absence, Lease, Maintenance, Run
+from schedules.vitals import read_vitals
+from tests.conftest import ORIGIN
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def leader(redis_server) -> PlannerLease:
+    """A beat that leads, and a Redis that answers."""
+    lease = PlannerLease(holder="host/boot/1")
+    assert lease.keep()
+    return lease
+
+
+def set_back(**values: timedelta) -> None:
+    """Make the lease, or all runs, older than they are."""
+    for column, span in values.items():
+        model = Lease if column == "renewed_at" else Run
+        model.objects.update(**{column: datetime.now(UTC) - span})
+
+
+def test_a_service_that_runs_is_well(leader, make_schedule):
+    make_schedule()
+    make_schedule(startup_state="stopped")
+    through = datetime(2026, 3, 2, 6, tzinfo=UTC)
+    leader.advance(planned_through=through)
+
+    vitals = read_vitals()
+
+    assert (vitals.status, vitals.problems) == ("ok", [])
+    assert (vitals.leader.holder, vitals.leader.token, vitals.leader.renewals) == ("host/boot/1", 1, 2)
+    assert timedelta(0) <= vitals.leader.age < timedelta(seconds=5)
+    assert (vitals.planned_through, vitals.started_schedules, vitals.queue_length) == (through, 1, 0)
+    assert vitals.open_runs == {"planned": 0, "queued": 0, "claimed": 0}
+    assert (vitals.longest_waiting, vitals.absences, vitals.maintenance) == (None, [], None)
+
+
+def test_it_counts_what_waits(leader, make_schedule, redis_server):
+    schedule = make_schedule()
+    for state in ("planned", "queued", "queued", "claimed", "started", "skipped"):
+        (run,) = services.run_now([schedule.name], origin=ORIGIN)
+        Run.objects.filter(pk=run.pk).update(state=state)
+    with redis_server.client() as client:
+        client.lpush(settings.CELERY_TASK_DEFAULT_QUEUE, "a", "b")
+
+    vitals = read_vitals()
+
+    assert vitals.open_runs == {"planned": 1, "queued": 2, "claimed": 1}
+    assert vitals.queue_length == 2
+    assert (
+        vitals.longest_waiting.due_at == Run.objects.filter(state__in=["planned", "queued"]).earliest("due_at").due_at
+    )
+    assert vitals.status == "ok"
+
+
+def test_a_run_that_no_worker_takes_is_told(leader, make_schedule):
+    services.run_now([make_schedule().name], origin=ORIGIN)
+    set_back(planned_at=timedelta(seconds=61))
+
+    (problem,) = read_vitals().problems
+
+    assert problem.startswith("A run has waited 61 s for a worker, more than 60 s.")
+    Run.objects.update(state="claimed")
+    assert read_vitals().status == "ok"
+
+
+def test_a_run_for_an_instant_long_past_has_waited_since_it_was_planned(leader, make_schedule):
+    services.run_now([make_schedule().name], origin=ORIGIN)
+    set_back(due_at=timedelta(days=9))
+
+    vitals = read_vitals()
+
+    assert vitals.status == "ok"
+    assert vitals.longest_waiting.wait < timedelta(seconds=30)
+
+
+def test_a_leader_that_is_gone_is_told(leader):
+    set_back(renewed_at=timedelta(seconds=12))
+
+    (problem,) = read_vitals().problems
+
+    assert problem.startswith("No beat has led for 12 s, more than 10 s. Nothing new is started.")
+
+
+def test_a_change_of_leaders_is_no_problem(leader):
+    leader.release()
+
+    vitals = read_vitals()
+
+    assert (vitals.leader.holder, vitals.status) == ("", "ok")
+
+
+def test_a_clock_that_is_behind_the_leaders_is_no_problem(leader):
+    set_back(renewed_at=-timedelta(seconds=30))
+
+    assert read_vitals().leader.age == timedelta(0)
+
+
+def test_a_new_site_without_beat_says_so(redis_server):
+    assert read_vitals().problems == [
+        "No beat has led yet. Nothing new is started. Look whether beat runs, and what its log says."
+    ]
+
+
+def test_redis_that_is_away_is_told(leader, redis_server):
+    redis_server.stop()
+
+    vitals = read_vitals()
+
+    assert vitals.queue_length is None
+    assert [problem.split(",")[0] for problem in vitals.problems] == ["Redis does not answer"]
+
+
+def test_it_has_absences_and_the_maintenance_of_now(leader):
+    now = datetime.now(UTC)
+    absence = Absence.objects.create(from_at=now - timedelta(hours=2), until_at=now - timedelta(hours=1))
+    Maintenance.objects.create(began_at=now - timedelta(hours=3), ended_at=now - timedelta(hours=2))
+    Maintenance.objects.create(began_at=now + timedelta(hours=3))
+    assert read_vitals().maintenance is None
+    current = Maintenance.objects.create(began_at=now - timedelta(hours=1), ended_at=now + timedelta(hours=1))
+
+    vitals = read_vitals()
+
+    assert (vitals.absences, vitals.maintenance, vitals.status) == ([absence], current, "ok")
+
+
+def test_it_takes_six_queries_however_much_there_is(leader, make_schedule):
+    for _ in range(3):
+        services.run_now([make_schedule().name], origin=ORIGIN)
+
+    with CaptureQueriesContext(connection) as queries:
+        read_vitals()
+
+    assert len(queries) == 6
