@@ -31,9 +31,10 @@ bench:  ## Measure how fast cron expressions are evaluated
 	@scripts/setup dev
 	$(PYTHON_HERE) -m tests.benchmarks.bench_cron
 
-chaos:  ## Run the tests that kill processes of a running service
+chaos:  ## Kill, freeze and cut off what a running service needs, for an hour
 	@scripts/setup dev
 	$(PYTHON_HERE) -m pytest tests/acceptance -k kill
+	$(PYTHON_HERE) -m tests.chaos
 
 lock:  ## Write requirements/*.txt anew from the .in files; needs uv
 	$(LOCK) requirements/base.in -o requirements/base.txt
