@@ -147,7 +147,7 @@ class Editor:
 
 def _edit_last_moment(terms: Terms) -> Line:
     """Move schedules from one second to the next in the last tenth of a second before the first of them."""
-    rounds = terms.rounds(short=2, full=40)
+    rounds = terms.rounds(short=2, full=20)
     with Site(terms.workshop, database=terms.database, random=terms.make_random("last moment")) as site:
         jobs = site.create([REST] * 20)
         site.start_worker()

@@ -166,7 +166,7 @@ def _watch_final_states(site: Site, since: float, *, seconds: float) -> dict[str
 
 
 def _kill_at_random(terms: Terms) -> Line:
-    rounds = terms.rounds(short=2, full=20)
+    rounds = terms.rounds(short=2, full=10)
     with Site(terms.workshop, database=terms.database, random=terms.make_random("kill worker")) as site:
         site.create([EVERY_SECOND] * 20)
         worker = site.start_worker()
