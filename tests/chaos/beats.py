@@ -12,6 +12,8 @@ from tests.chaos.site import EVERY_SECOND, Site
 from tests.chaos.terms import Terms
 from tests.waiting import wait_for
 
+#: A supervisor starts beat at once, and it has to load
+GAP = 5.0
 #: A standby takes over after four seconds without a sign of the leader, and then has to load
 FREEZE_GAP = 8.0
 
@@ -38,7 +40,7 @@ def kill_beat(terms: Terms) -> Iterator[Line]:
         end = site.settle()
         tally = tally_site(site, begin=begin, end=end)
         notes = [describe_lateness(site.rows(), begin=begin, end=end)]
-        yield judge(f"kill beat {rounds} times", tally, gap=5, failures=site.complaints, notes=notes)
+        yield judge(f"kill beat {rounds} times", tally, gap=GAP * terms.patience, failures=site.complaints, notes=notes)
 
 
 def many_beats(terms: Terms) -> Iterator[Line]:
@@ -69,7 +71,7 @@ def _strike_leaders(terms: Terms, count: int) -> Line:
         end = site.settle()
         tally = tally_site(site, begin=begin, end=end)
         title, notes = f"{count} beats, leader hit {rounds}x", [describe_lateness(site.rows(), begin=begin, end=end)]
-        return judge(title, tally, gap=FREEZE_GAP, failures=site.complaints, notes=notes)
+        return judge(title, tally, gap=FREEZE_GAP * terms.patience, failures=site.complaints, notes=notes)
 
 
 def _freeze_leader(site: Site, *, seconds: float) -> None:

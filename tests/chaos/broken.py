@@ -34,6 +34,8 @@ SQLITE_BREAKS: Mapping[str, str] = {
     "word for a moment": "armed_at = 'yesterday'",
     "no misfire": "misfire = ''",
 }
+#: Beat is killed once
+GAP = 5.0
 #: When to run such a row can be told all the same; it may run
 STILL_COMPUTED = frozenset({"tags of a wrong kind", "tags are no JSON", "negative grace", "no misfire"})
 #: Makes a row sound again
@@ -72,7 +74,7 @@ def break_rows(terms: Terms) -> Iterator[Line]:
         site.wait_until_closed(seconds=10)
         tally = _tally_sound(site, sound, begin=begin, end=end - 1)
         findings += _check_shown(site, broken) + _check_silent(site, broken, since=broken_at + 2)
-    yield judge(f"{len(breaks)} kinds of broken rows", tally, gap=5, failures=findings)
+    yield judge(f"{len(breaks)} kinds of broken rows", tally, gap=GAP * terms.patience, failures=findings)
 
 
 def _write(site: Site, job: Job, assignments: str) -> None:

@@ -56,7 +56,7 @@ def stop_redis(terms: Terms) -> Iterator[Line]:
         for _ in range(rounds):
             _cut_connections(site)
         last = site.settle(seconds=SWEEP_SECONDS)
-        yield from [_judge_outage(site, outage) for outage in outages]
+        yield from [_judge_outage(site, outage, patience=terms.patience) for outage in outages]
         tally = tally_site(site, begin=begin, end=last)
         yield judge(f"Redis cut off {rounds} times", tally, gap=SWEEP_SECONDS, failures=site.complaints)
 
@@ -84,13 +84,13 @@ def _stop_redis(site: Site, seconds: int, *, begin: float) -> Outage:
     )
 
 
-def _judge_outage(site: Site, outage: Outage) -> Line:
+def _judge_outage(site: Site, outage: Outage, *, patience: int) -> Line:
     rows, starts = site.rows(), site.starts()
     tally = tally_site(site, begin=outage.begin, end=outage.end)
     moments = {start.session: start.at - outage.returned_at for start in starts}
     waited = [row for row in rows if outage.stopped_at < row.due_at <= outage.returned_at and row.session in moments]
     started = sorted(moments[row.session] for row in waited) or [0.0]
-    is_slow = outage.sent_after > BACK_SECONDS
+    is_slow = outage.sent_after > BACK_SECONDS * patience
     return judge(
         f"Redis away for {outage.seconds} s",
         tally,

@@ -24,6 +24,11 @@ class Terms:
             return short
         return self.count or (full if self.database == "sqlite" else -(-full // 3))
 
+    @property
+    def patience(self) -> int:
+        """By what to multiply the limits of gaps: the short tests may share the machine with much else."""
+        return 2 if self.is_short else 1
+
     def make_random(self, name: str) -> Random:
         """Return a source of chance for a scenario: the same for the same seed."""
         return Random(f"{self.seed} {name} {self.database}")
