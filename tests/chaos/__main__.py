@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -47,6 +48,8 @@ ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10})
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; returns 1 when a promise was broken."""
     options = read_options(arguments)
+    # So that whoever stops it leaves nothing running
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began, clock = datetime.now(UTC), time.monotonic()
     print(f"seed {options.seed}\n\n{format_line(HEADINGS)}", flush=True)
     lines = []

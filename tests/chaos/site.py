@@ -230,7 +230,7 @@ class Site:
                 pause=0.05,
             )
         except AssertionError:
-            late = began - self.newest_due()
+            late = time.time() - self.newest_due()
             self.complaints.append(
                 f"not on time within {seconds} s; newest row {late:.0f} s old, {self.count_open()} open"
             )
