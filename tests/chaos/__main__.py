@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began, clock = datetime.now(UTC), time.monotonic()
     print(f"seed {options.seed}\n\n{format_line(HEADINGS)}", flush=True)
     lines = []
-    with tempfile.TemporaryDirectory(prefix="butler-chaos-", ignore_cleanup_errors=True) as folder:
+    with make_folder(options.keep) as folder:
         workshop = Workshop(Path(folder))
         try:
             for line in run_all(workshop, options):
@@ -71,6 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(line.failures for line in lines))
 
 
+def make_folder(keep: Path | None) -> AbstractContextManager[str]:
+    """Return a folder for the sites: one that stays where it is asked for, else one that goes in the end."""
+    if keep is None:
+        return tempfile.TemporaryDirectory(prefix="butler-chaos-", ignore_cleanup_errors=True)
+    keep.mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(keep.resolve()))
+
+
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -79,6 +88,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, help="how often a fault strikes, where that can be chosen")
     add("--seed", type=int, default=SystemRandom().randrange(10_000), help="of the random moments")
     add("--database", choices=("sqlite", "postgres"), help="one of the two alone")
+    add("--keep", type=Path, metavar="FOLDER", help="where to leave the logs, databases and journals of all sites")
     add("--short", action="store_true", help="what the tests do: some seconds each")
     return parser.parse_args(arguments)
 
