@@ -11,7 +11,7 @@ from random import Random
 import requests
 
 from tests.chaos.ledger import Row
-from tests.chaos.measuring import sent_at, tally_site, warm_up
+from tests.chaos.measuring import expect_starts, sent_at, tally_site, warm_up
 from tests.chaos.oracle import Fate
 from tests.chaos.report import Line, judge
 from tests.chaos.site import EVERY_SECOND, REST, Job, Site
@@ -150,15 +150,15 @@ def _edit_last_moment(terms: Terms) -> Line:
     rounds = terms.rounds(short=2, full=20)
     with Site(terms.workshop, database=terms.database, random=terms.make_random("last moment")) as site:
         jobs = site.create([REST] * 20)
+        witness = site.create([EVERY_SECOND])
         site.start_worker()
         site.start_beat()
-        site.wait_for_leader().wait_until_says("planning from")
         expected: dict[str, dict[int, Fate]] = {job.task_id: {} for job in jobs}
-        begin, in_time = time.time(), 0
+        begin, in_time = warm_up(site, witness), 0
         for _ in range(rounds):
             in_time += _move_by_a_second(site, jobs, expected)
-        site.wait_until_closed(seconds=20)
-        end = time.time()
+        end = site.settle()
+        expected |= expect_starts(witness, begin=begin, end=end)
         tally = compare(expected, site.rows(), site.starts(), begin=begin, end=end)
     return judge(
         f"edit at :59.9, {rounds} times",

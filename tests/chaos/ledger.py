@@ -52,10 +52,12 @@ def read_ledger(database: Database, *, schedule_name: str = "%") -> list[Row]:
 def count_open(database: Database, *, due_until: float | None = None, states: frozenset[str] = OPEN) -> int:
     """Return how many runs are in one of the states, of those due up to an instant or of all."""
     names = ", ".join(f"'{state}'" for state in sorted(states))
-    limit = datetime.fromtimestamp(due_until or 99_999_999_999, UTC)
-    moment: Any = limit if database.kind == "postgres" else limit.strftime("%Y-%m-%d %H:%M:%S.999999")
-    sql = f"SELECT COUNT(*) FROM schedules_run WHERE state IN ({names}) AND due_at <= ?"  # noqa: S608
-    return int(database.read(sql, moment)[1][0][0])
+    return _count(database, f"state IN ({names}) AND", due_until)
+
+
+def count_rows(database: Database, *, due_until: float) -> int:
+    """Return how many runs are due up to an instant."""
+    return _count(database, "", due_until)
 
 
 def newest_due(database: Database) -> float:
@@ -87,6 +89,14 @@ def to_epoch(value: Any) -> float | None:
 def to_id(value: Any) -> str | None:
     """Return an id as 32 letters and digits, whatever a database or the journal gives."""
     return None if value is None else str(value).replace("-", "").lower()
+
+
+def _count(database: Database, condition: str, due_until: float | None) -> int:
+    limit = datetime.fromtimestamp(due_until or 99_999_999_999, UTC)
+    # SQLite compares moments as texts
+    moment: Any = limit if database.kind == "postgres" else limit.strftime("%Y-%m-%d %H:%M:%S.999999")
+    sql = f"SELECT COUNT(*) FROM schedules_run WHERE {condition} due_at <= ?"  # noqa: S608
+    return int(database.read(sql, moment)[1][0][0])
 
 
 def _to_row(values: Mapping[str, Any]) -> Row:

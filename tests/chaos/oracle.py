@@ -70,17 +70,17 @@ def due_instants(text: str, *, after: float, until: float) -> list[int]:
 def settle_missed(due: Sequence[int], *, now: float, misfire: str, grace: float, slack: float) -> dict[int, Fate]:
     """Return the fate of each of the instants that a pass at `now` finds due.
 
-    Those whose age is within `slack` of the grace may be taken either way, for a worker looks at the age again, a
-    moment later.
+    Those whose age is within `slack` of the grace may be taken either way: an absence is settled in parts, and a
+    worker looks at the age again, a moment later.
     """
     fates = {}
     missed = [instant for instant in due if now - instant > grace]
     for instant in due:
         age = now - instant
-        if age <= grace:
-            fates[instant] = Fate.START if age <= grace - slack or misfire == "all" else Fate.EITHER
+        if misfire == "all" or age < grace - slack:
+            fates[instant] = Fate.START
         else:
-            fates[instant] = Fate.START if misfire == "all" else Fate.SKIP
+            fates[instant] = Fate.SKIP if age > grace + slack else Fate.EITHER
     if misfire == "once" and missed and len(missed) == len(due):
         fates[missed[-1]] = Fate.START
     return fates

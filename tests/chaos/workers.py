@@ -21,6 +21,8 @@ UNCLAIMED_LIMIT = 30 + 10 + 2
 CLAIMED_LIMIT = 2 * (1 + 2) + 30 + 10 + 2
 #: A write that is kept waiting shows itself by nothing; by then it has been tried
 BLOCKED_SECONDS = 0.5
+#: After how long QRS answers where the answer is to find the database locked
+ANSWER_MS = 700
 
 Stage = Callable[[Site, Program, Job], None]
 
@@ -110,18 +112,17 @@ def _kill_before_call(site: Site, worker: Program, job: Job) -> None:
 def _kill_in_call(site: Site, worker: Program, job: Job) -> None:
     """call out."""
     site.control("/faults", {"kind": "delay", "delay_ms": 1500})
-    wait_for(lambda: any(start.task_id == job.task_id for start in site.starts()), seconds=20, what="a call")
+    _wait_for_call(site, job)
     time.sleep(site.random.uniform(0, 0.5))
     worker.kill()
 
 
 def _kill_before_outcome(site: Site, worker: Program, job: Job) -> None:
     """QRS has answered."""
-    site.control("/faults", {"kind": "delay", "delay_ms": 700})
-    _wait_for_state(site, job, {"claimed"})
+    site.control("/faults", {"kind": "delay", "delay_ms": ANSWER_MS})
+    _wait_for_call(site, job)
     with site.database.lock():
-        worker.wait_until_says(f"started schedule={job.name}", seconds=10)
-        time.sleep(site.random.uniform(0, BLOCKED_SECONDS))
+        time.sleep(ANSWER_MS / 1000 + site.random.uniform(0.2, BLOCKED_SECONDS))
         worker.kill()
 
 
@@ -138,6 +139,10 @@ SHORT_STAGES = (_kill_before_claim, _kill_in_call, _kill_before_outcome)
 
 def _rows_of(site: Site, job: Job) -> list[Row]:
     return [row for row in site.rows() if row.schedule_name == job.name]
+
+
+def _wait_for_call(site: Site, job: Job) -> None:
+    wait_for(lambda: any(start.task_id == job.task_id for start in site.starts()), seconds=20, what="a call")
 
 
 def _wait_for_state(site: Site, job: Job, states: set[str]) -> None:
