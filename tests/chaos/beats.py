@@ -21,7 +21,7 @@ FREEZE_GAP = 8.0
 def kill_beat(terms: Terms) -> Iterator[Line]:
     """Beat is killed, and started at once as a supervisor would, while 200 schedules are due each second."""
     random = terms.make_random("kill beat")
-    rounds = terms.rounds(short=2, full=100)
+    rounds = terms.rounds(short=1, full=100)
     with Site(terms.workshop, database=terms.database, random=random) as site:
         site.create([EVERY_SECOND] * 200)
         site.start_worker()

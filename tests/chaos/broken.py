@@ -128,14 +128,10 @@ def _check_shown(site: Site, broken: Mapping[str, Job]) -> list[str]:
 
 
 def _check_silent(site: Site, broken: Mapping[str, Job], *, since: float) -> list[str]:
-    """Return which broken schedules have run all the same."""
-    names = {job.task_id: kind for kind, job in broken.items()}
-    counts: dict[str, int] = {}
-    for start in site.starts():
-        if start.task_id in names and start.at > since:
-            counts[names[start.task_id]] = counts.get(names[start.task_id], 0) + 1
-    return [
-        f"{kind}: was started {count} times all the same"
-        for kind, count in counts.items()
-        if kind not in STILL_COMPUTED
-    ]
+    """Return which broken schedules are planned all the same, and what became of that."""
+    kinds = {job.name: kind for kind, job in broken.items() if kind not in STILL_COMPUTED}
+    states: dict[str, list[str]] = {}
+    for row in site.rows():
+        if row.schedule_name in kinds and row.due_at > since:
+            states.setdefault(kinds[row.schedule_name], []).append(row.state)
+    return [f"{kind}: planned {len(ends)} times, {', '.join(sorted(set(ends)))}" for kind, ends in states.items()]

@@ -34,7 +34,7 @@ def edit_many(terms: Terms) -> Iterator[Line]:
 
 
 def _edit_beside(terms: Terms) -> Line:
-    others, seconds = (300, 6) if terms.is_short else (9800, 60)
+    others, seconds = (300, 4) if terms.is_short else (9800, 60)
     random = terms.make_random("edit many")
     with Site(terms.workshop, database=terms.database, random=random) as site:
         for _ in range(0, others, CHUNK):

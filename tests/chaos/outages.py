@@ -49,7 +49,7 @@ def stop_redis(terms: Terms) -> Iterator[Line]:
     """Redis is away for 1, 10 and 60 seconds and comes back empty; connections are cut."""
     with busy_site(terms, "stop redis") as (site, begin):
         outages = []
-        for seconds in [1, 3] if terms.is_short else [1, 10, 60] * terms.rounds(short=1, full=1):
+        for seconds in [2] if terms.is_short else [1, 10, 60] * terms.rounds(short=1, full=1):
             outages.append(_stop_redis(site, seconds, begin=begin))
             begin = outages[-1].end
         rounds = terms.rounds(short=1, full=10)
