@@ -119,7 +119,7 @@ def _kill_in_call(site: Site, worker: Program, job: Job) -> None:
 
 
 def _kill_before_outcome(site: Site, worker: Program, job: Job) -> None:
-    """QRS has answered."""
+    """answered."""
     site.control("/faults", {"kind": "delay", "delay_ms": ANSWER_MS})
     _wait_for_call(site, job)
     with site.database.lock():
