@@ -23,7 +23,7 @@ def kill_beat(terms: Terms) -> Iterator[Line]:
     random = terms.make_random("kill beat")
     rounds = terms.rounds(short=1, full=100)
     with Site(terms.workshop, database=terms.database, random=random) as site:
-        site.create([EVERY_SECOND] * 200)
+        site.create([EVERY_SECOND] * (50 if terms.is_short else 200))
         site.start_worker()
         beat = site.start_beat()
         begin = warm_up(site)

@@ -40,7 +40,7 @@ def _edit_beside(terms: Terms) -> Line:
         for _ in range(0, others, CHUNK):
             site.create([REST] * min(CHUNK, others))
         edited = list(site.jobs)
-        busy = site.create([EVERY_SECOND] * 200)
+        busy = site.create([EVERY_SECOND] * (50 if terms.is_short else 200))
         site.jobs = list(busy)
         site.start_worker()
         site.start_beat()
