@@ -83,6 +83,8 @@ def expect_step(step: Step, *, grace: float) -> dict[int, Fate]:
     fates = dict.fromkeys(range(int(step.begin) + 1, turn - 2), Fate.START)
     fates |= {due: Fate.SKIP if new - due > grace + SLACK else Fate.EITHER for due in range(turn + 2, new)}
     fates |= {due: Fate.EITHER if due <= new + SLACK else Fate.START for due in range(new, last - 1)}
+    # Due before the comparison began, and started after it had
+    fates[int(step.begin)] = Fate.MAYBE
     # Just planned when the clock was turned, or not
     fates |= dict.fromkeys(range(turn - 2, turn + 2), Fate.MAYBE)
     fates |= dict.fromkeys(range(last - 1, last + 4), Fate.MAYBE)
