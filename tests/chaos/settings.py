@@ -1,0 +1,10 @@
+"""The service's settings for processes under chaos, with what only a test would change."""
+
+from __future__ import annotations
+
+import os
+
+from butler.settings import *  # noqa: F403
+
+if _seconds := os.environ.get("CHAOS_VISIBILITY_SECONDS"):
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"visibility_timeout": float(_seconds)}  # noqa: F405

@@ -1,0 +1,71 @@
+"""Each scenario for some seconds, on SQLite; `make chaos` runs them many times, on PostgreSQL too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.chaos.beats import kill_beat, many_beats
+from tests.chaos.broken import break_rows
+from tests.chaos.clocks import step_clock
+from tests.chaos.downtime import go_down
+from tests.chaos.edits import edit_many
+from tests.chaos.outages import stop_database, stop_redis
+from tests.chaos.report import HEADINGS, Line, format_line, format_remarks
+from tests.chaos.terms import Terms
+from tests.chaos.workers import kill_worker, redeliver
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the lease knows a dead process of this machine from /proc"),
+    pytest.mark.timeout(180),
+]
+
+
+def check(scenario: Callable[[Terms], Iterator[Line]], terms: Terms) -> None:
+    """Run a scenario and show its table when a promise was broken."""
+    lines = list(scenario(terms))
+    table = [format_line(HEADINGS), *(f"{format_line(line.cells())}\n{format_remarks(line)}" for line in lines)]
+    assert lines
+    assert not any(line.failures for line in lines), "\n".join([f"seed {terms.seed}", *table])
+
+
+def test_a_killed_beat_loses_and_doubles_nothing(terms):
+    check(kill_beat, terms)
+
+
+def test_a_standby_takes_over_from_a_leader_that_is_killed_or_frozen(terms):
+    check(many_beats, terms)
+
+
+def test_what_is_due_while_redis_is_away_is_sent_when_it_returns(terms):
+    check(stop_redis, terms)
+
+
+def test_a_locked_database_crashes_nothing_and_doubles_nothing(terms):
+    check(stop_database, terms)
+
+
+def test_a_run_whose_worker_is_killed_ends_in_one_final_state(terms):
+    check(kill_worker, terms)
+
+
+def test_a_message_that_redis_delivers_twice_starts_one_reload(terms):
+    check(redeliver, terms)
+
+
+def test_a_clock_that_steps_makes_neither_silence_nor_a_storm(terms):
+    check(step_clock, terms)
+
+
+def test_edits_delay_nobody_and_never_fire_old_and_new(terms):
+    check(edit_many, terms)
+
+
+def test_rows_that_a_hand_has_broken_are_set_aside(terms):
+    check(break_rows, terms)
+
+
+def test_time_down_is_made_up_for_as_the_policies_say(terms):
+    check(go_down, terms)
