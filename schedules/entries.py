@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError
 
@@ -56,6 +57,7 @@ class Entry:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Entry:
         """Build the entry of a row that has _COLUMNS; raises ValueError and the like for a broken one."""
+        UUID(row["qlik_task_id"])
         return cls(
             pk=row["pk"],
             name=row["name"],

@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
-from json import JSONDecodeError
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -35,20 +34,46 @@ from schedules.validators import (
 START_RUNS_TASK = "schedules.start_runs"
 
 
-class TolerantJSONField(models.JSONField):
-    """JSON whose text is given as it is where a hand has broken it: validation tells, and other rows stay readable."""
+if TYPE_CHECKING:
+    Column = models.Field[Any, Any]
+    DurationColumn = models.DurationField[Any, Any]
+    DateTimeColumn = models.DateTimeField[Any, Any]
+else:
+    Column, DurationColumn, DateTimeColumn = models.Field, models.DurationField, models.DateTimeField
 
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return what the text stands for, or the text."""
-        try:
-            return super().from_db_value(value, expression, connection)
-        except JSONDecodeError:
-            return value
+
+class ReadableColumn(Column):
+    """Reads as None where a hand has put something else than this kind of value into it.
+
+    SQLite keeps any text in any column, and the reading of one such row would fail for a whole list. None is refused by
+    validation, so the row is shown as broken. Migrations know the plain field: the column is the same.
+    """
+
+    #: What SQLite says of a sound value
+    sound: ClassVar[str]
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        """Select the column where its value is sound."""
+        if compiler.connection.vendor != "sqlite":
+            return sql, params
+        return f"CASE WHEN {self.sound % sql} THEN {sql} END", [*params, *params]
 
     def deconstruct(self) -> Any:
-        """Be a plain JSONField for migrations: the column is the same."""
+        """Be a field of Django's own."""
         name, _, args, kwargs = super().deconstruct()
-        return name, "django.db.models.JSONField", args, kwargs
+        return name, f"django.db.models.{self.get_internal_type()}", args, kwargs
+
+
+class ReadableJSONField(ReadableColumn, models.JSONField):
+    sound = "json_valid(%s)"
+
+
+class ReadableDurationField(ReadableColumn, DurationColumn):
+    sound = "typeof(%s) = 'integer'"
+
+
+class ReadableDateTimeField(ReadableColumn, DateTimeColumn):
+    sound = "datetime(%s) IS NOT NULL"
 
 
 class Schedule(PeriodicTask):
@@ -87,9 +112,9 @@ class Schedule(PeriodicTask):
         default=StartupState.STARTED,
         help_text="The state of a new schedule; after a restart too where BUTLER_START_STATE is startup.",
     )
-    tags = TolerantJSONField(default=list, blank=True, validators=[validate_tags])
+    tags = ReadableJSONField(default=list, blank=True, validators=[validate_tags])
     created_at = models.DateTimeField("created", null=True, blank=True, editable=False)
-    armed_at = models.DateTimeField(
+    armed_at = ReadableDateTimeField(
         editable=False, help_text="Occurrences up to this instant belong to an earlier state of the schedule."
     )
     misfire = models.CharField(
@@ -98,7 +123,7 @@ class Schedule(PeriodicTask):
         default=Misfire.ONCE.value,
         help_text="Missed by more than the grace: run once, run all, or skip.",
     )
-    misfire_grace = models.DurationField(
+    misfire_grace = ReadableDurationField(
         default=timedelta(seconds=60),
         validators=[validate_grace],
         help_text="Up to here, late is not missed.",
@@ -115,12 +140,12 @@ class Schedule(PeriodicTask):
     runs_planned = models.PositiveIntegerField(
         default=0, editable=False, help_text="Runs planned since the greatest number was last set."
     )
-    jitter = models.DurationField(
+    jitter = ReadableDurationField(
         default=timedelta(0),
         validators=[validate_jitter],
         help_text="Each start is put off by a part of this that is the same every time, so that schedules spread out.",
     )
-    excluded_dates = TolerantJSONField(
+    excluded_dates = ReadableJSONField(
         default=list,
         blank=True,
         validators=[validate_dates],
@@ -211,7 +236,7 @@ def make_timetable(row: Mapping[str, Any]) -> Timetable:
     return Timetable(
         expression=CronExpression.parse(row["cron_schedule"]),
         zone=ZoneInfo(row["timezone"]),
-        offset=jitter_offset(row["name"], seconds=row["jitter"].total_seconds()) if row["jitter"] else 0,
+        offset=jitter_offset(row["name"], seconds=jitter) if (jitter := row["jitter"].total_seconds()) else 0,
         starts_at=-inf if starts_at is None else starts_at.timestamp(),
         ends_at=inf if ends_at is None else ends_at.timestamp(),
         excluded=parse_dates(row["excluded_dates"]),

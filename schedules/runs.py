@@ -1,4 +1,4 @@
-"""The ledger: what was due, who took it, what came of it.
+"""The ledger: what was due, what was sent to the workers, what came of it. Claims have a module of their own.
 
 A step locks the rows that it moves, in the order of their keys so that no two steps wait for each other, and moves
 those that are still in the state that it expects. Steps of many rows are single statements written out: the ORM would
@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from schedules.models import Maintenance, Run, Schedule, from_epoch
-from schedules.policies import Misfire, maintenance_message, pause_message
+from schedules.models import Run, Schedule, from_epoch
 
 #: A message that no worker took for this long is published again; see docs/design.md.
 QUEUE_LIMIT = timedelta(seconds=30)
@@ -139,7 +138,7 @@ def take_planned(*, most: int, now: datetime) -> list[str]:
 
 def give_back(keys: Sequence[str]) -> None:
     """Undo take_planned for rows that Redis did not take, and that no worker has claimed all the same."""
-    _move(Run.objects.filter(pk__in=keys, state=Run.State.QUEUED), state=Run.State.PLANNED)
+    move_runs(Run.objects.filter(pk__in=keys, state=Run.State.QUEUED), state=Run.State.PLANNED)
 
 
 def requeue_all() -> int:
@@ -147,39 +146,12 @@ def requeue_all() -> int:
 
     A message too many does no harm: its rows are claimed already, or by the one that comes first.
     """
-    return _move(Run.objects.filter(state=Run.State.QUEUED), state=Run.State.PLANNED)
+    return move_runs(Run.objects.filter(state=Run.State.QUEUED), state=Run.State.PLANNED)
 
 
 def count_in_hand() -> int:
     """Return how many runs are on Redis or with a worker."""
     return Run.objects.filter(state__in=(Run.State.QUEUED, Run.State.CLAIMED)).count()
-
-
-def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> list[Run]:
-    """Make `worker` the owner of those of the runs that are to be started, and return them, the longest due first.
-
-    Left out are runs that were claimed before or skipped since, or are to be published again. An occurrence that must
-    not start any more is skipped here: its schedule was stopped, deleted or paused, the site is in maintenance, or it
-    has waited for a worker so long that its schedule's misfire policy drops it.
-    """
-    with transaction.atomic():
-        rows = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk")
-        waiting = sorted(rows.select_for_update(), key=lambda run: run.due_at)
-        dropped = _drop(waiting, now=now)
-        claimed = [run for run in waiting if run.pk not in dropped]
-        Run.objects.filter(pk__in=[run.pk for run in claimed]).update(
-            state=Run.State.CLAIMED, claimed_at=now, worker=worker
-        )
-    for run in claimed:
-        run.state, run.claimed_at, run.worker = Run.State.CLAIMED, now, worker
-    return claimed
-
-
-def release_claims(claimed: Sequence[Run]) -> None:
-    """Hand claimed runs back to beat for which QRS was not called."""
-    if claimed:
-        rows = Run.objects.filter(pk__in=[run.pk for run in claimed], state=Run.State.CLAIMED)
-        _move(rows, state=Run.State.PLANNED, worker="")
 
 
 def record_outcomes(outcomes: Sequence[Outcome]) -> int:
@@ -201,12 +173,12 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
 def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
     """Skip the occurrences of these schedules that no worker has claimed; return how many."""
     rows = Run.objects.filter(schedule_id__in=schedule_pks, state__in=_UNCLAIMED, reason__in=OCCURRENCES)
-    return _move(rows, state=Run.State.SKIPPED, message=message)
+    return move_runs(rows, state=Run.State.SKIPPED, message=message)
 
 
 def skip_all_unclaimed(*, message: str) -> int:
     """Skip every run that no worker has claimed, those asked for by hand among them; return how many."""
-    return _move(Run.objects.filter(state__in=_UNCLAIMED), state=Run.State.SKIPPED, message=message)
+    return move_runs(Run.objects.filter(state__in=_UNCLAIMED), state=Run.State.SKIPPED, message=message)
 
 
 def requeue_lost_messages(*, now: datetime) -> int:
@@ -215,71 +187,15 @@ def requeue_lost_messages(*, now: datetime) -> int:
     To be called only when the queue is known to be shorter than that.
     """
     lost = Run.objects.filter(state=Run.State.QUEUED, queued_at__lt=now - QUEUE_LIMIT)
-    return _move(lost, state=Run.State.PLANNED)
+    return move_runs(lost, state=Run.State.PLANNED)
 
 
-def close_lost_claims(*, now: datetime, limit: timedelta, lost_workers: Iterable[str] = ()) -> int:
-    """Close rows whose worker claimed them more than `limit` ago, or is lost; return how many.
-
-    Whether QRS was called is not known, so they end as unknown: a second call could start the task twice.
-    """
-    is_lost = Q(claimed_at__lt=now - limit) | Q(worker__in=list(lost_workers))
-    return _move(
-        Run.objects.filter(is_lost, state=Run.State.CLAIMED),
-        state=Run.State.UNKNOWN,
-        message="The worker was lost between claiming the run and recording its outcome. "
-        "Look in the Qlik Management Console whether the task was started.",
-    )
-
-
-def list_claiming_workers() -> list[str]:
-    """Return the workers that have runs in hand."""
-    rows = Run.objects.filter(state=Run.State.CLAIMED).order_by().distinct()
-    return list(rows.values_list("worker", flat=True))
-
-
-def _move(rows: QuerySet[Run], **values: object) -> int:
-    """Give the rows these values and return how many there were."""
+def move_runs(rows: QuerySet[Run], **values: object) -> int:
+    """Lock the rows in the order of their keys, give them these values, and return how many there were."""
     with transaction.atomic():
         keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
         parts = (keys[start : start + _MOVE_SIZE] for start in range(0, len(keys), _MOVE_SIZE))
         return sum(Run.objects.filter(pk__in=part).update(**values) for part in parts)
-
-
-def _drop(waiting: Sequence[Run], *, now: datetime) -> set[uuid.UUID]:
-    """Skip those of the runs that are not to be started any more, and return their keys."""
-    if maintenance := Maintenance.current_at(now):
-        Run.objects.filter(pk__in=[run.pk for run in waiting]).update(
-            state=Run.State.SKIPPED, message=maintenance_message(maintenance.reason)
-        )
-        return {run.pk for run in waiting}
-    occurrences = [run for run in waiting if run.reason in OCCURRENCES]
-    columns = Schedule.objects.only("enabled", "misfire", "misfire_grace", "paused_until", "pause_reason")
-    schedules = columns.in_bulk({run.schedule_id for run in occurrences})
-    reasons = {
-        run.pk: reason
-        for run in occurrences
-        if (reason := _reason_to_drop(run, schedules.get(run.schedule_id), now=now))
-    }
-    for run_id, reason in reasons.items():
-        Run.objects.filter(pk=run_id).update(state=Run.State.SKIPPED, message=reason)
-    return set(reasons)
-
-
-def _reason_to_drop(run: Run, schedule: Schedule | None, *, now: datetime) -> str:
-    if schedule is None or not schedule.enabled:
-        return "The schedule was stopped or deleted before a worker took it."
-    if schedule.paused_until and schedule.paused_until > now:
-        return pause_message(schedule.paused_until, schedule.pause_reason)
-    if run.reason == Run.Reason.CATCH_UP or schedule.misfire == Misfire.ALL:
-        return ""
-    if now - run.due_at <= schedule.misfire_grace:
-        return ""
-    missed = f"Misfire: no worker took it within {schedule.misfire_grace}"
-    if schedule.misfire == Misfire.SKIP:
-        return f"{missed}."
-    newer = Run.objects.filter(schedule_id=run.schedule_id, due_at__gt=run.due_at, reason__in=OCCURRENCES)
-    return f"{missed}, and a later run replaces it." if newer.exclude(state=Run.State.SKIPPED).exists() else ""
 
 
 def _to_column(name: str, value: object) -> Any:

@@ -15,10 +15,12 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
-from schedules import runs
+from schedules import claims, runs
+from schedules.claims import ClaimedRun
 from schedules.lease import is_gone, name_this_process
 from schedules.models import START_RUNS_TASK, Run
 from schedules.qrs import qrs_client
+from schedules.runs import Outcome
 from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: Runs of a message that are claimed at a time: what a worker that is killed had claimed ends as unknown
 CLAIM_SIZE = 25
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
-PATIENCE = timedelta(seconds=0.5)
+PATIENCE_SECONDS = 0.5
 #: How often the outcomes of calls are recorded
 RECORD_SECONDS = 0.1
 #: How long to wait before the outcomes of calls are recorded again, in seconds
@@ -41,7 +43,7 @@ def start_runs(run_ids: list[str]) -> None:
     """Start the Qlik tasks of some runs: claim a few, call QRS for each, record what came of it, and so on."""
     for start in range(0, len(run_ids), CLAIM_SIZE):
         part = [UUID(run_id) for run_id in run_ids[start : start + CLAIM_SIZE]]
-        _start_all(runs.claim_runs(part, worker=name_this_process(), now=timezone.now()))
+        _start_all(claims.claim_runs(part, worker=name_this_process(), now=timezone.now()))
 
 
 @shared_task(name="schedules.sweep_runs")
@@ -50,28 +52,33 @@ def sweep_runs() -> None:
     now = timezone.now()
     # A call may take as long as QRS_TIMEOUT allows; after twice that, nobody waits for its answer
     claim_limit = timedelta(seconds=2 * sum(settings.QRS_TIMEOUT) + 30)
-    others = set(runs.list_claiming_workers()) - {name_this_process()}
+    others = set(claims.list_claiming_workers()) - {name_this_process()}
     gone = [worker for worker in others if is_gone(worker)]
     requeued = runs.requeue_lost_messages(now=now)
-    closed = runs.close_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
+    closed = claims.close_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
     if requeued or closed:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
 
 
-def _start_all(claimed: Sequence[Run]) -> None:
-    calls = {_CALLERS.submit(_start, run): run for run in claimed}
+def _start_all(claimed: Sequence[ClaimedRun]) -> None:
+    patient_until = time.monotonic() + PATIENCE_SECONDS
+    calls = {_CALLERS.submit(_start, run, patient_until): run for run in claimed}
     waiting = set(calls)
     while waiting:
         # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
         done, waiting = wait(waiting, timeout=RECORD_SECONDS)
-        _record([outcome for call in done if (outcome := call.result())])
-        runs.release_claims([calls[call] for call in done if call.result() is None])
+        answered = {calls[call]: outcome for call in done if (outcome := call.result())}
+        _record(list(answered.values()))
+        claims.release_claims([calls[call] for call in done if call.result() is None])
+        for run, outcome in answered.items():
+            # Here and not in the threads of the calls, which would wait for each other's lines
+            _log(run, outcome)
         if done and settings.BUTLER_MAX_CONCURRENT_STARTS:
             # Beat holds runs back until these are done
             wake_beat()
 
 
-def _record(outcomes: Sequence[runs.Outcome]) -> None:
+def _record(outcomes: Sequence[Outcome]) -> None:
     """Write the outcomes, with patience: what QRS has answered must not be lost to a database that is away."""
     for pause in RECORD_PAUSES:
         try:
@@ -87,11 +94,11 @@ def _record(outcomes: Sequence[runs.Outcome]) -> None:
         logger.error("%d of these runs were closed while QRS was called: %s", closed, outcomes)
 
 
-def _start(run: Run) -> runs.Outcome | None:
+def _start(run: ClaimedRun, patient_until: float) -> Outcome | None:
     """Call QRS for a claimed run; None when the calls before it took so long that its claim has grown old."""
-    called_at = timezone.now()
-    if run.claimed_at is None or called_at - run.claimed_at > PATIENCE:
+    if time.monotonic() > patient_until:
         return None
+    called_at = timezone.now()
     state, session, message = Run.State.STARTED, None, run.message
     try:
         session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))
@@ -99,11 +106,9 @@ def _start(run: Run) -> runs.Outcome | None:
         state, message = _final_state(error), str(error)
     except Exception as error:
         # Whatever it was, the other runs of the message have to go on
-        logger.exception("the call for run %s failed in a way that is not known", run.pk)
+        logger.exception("the call for run %s failed in a way that is not known", run.id)
         state, message = Run.State.UNKNOWN, repr(error)
-    outcome = runs.Outcome(run.pk, state, called_at, timezone.now(), session, message)
-    _log(run, outcome)
-    return outcome
+    return Outcome(run.id, state, called_at, timezone.now(), session, message)
 
 
 def _final_state(error: QrsError) -> Run.State:
@@ -112,7 +117,7 @@ def _final_state(error: QrsError) -> Run.State:
     return Run.State.UNKNOWN if isinstance(error, OutcomeUnknownError) else Run.State.REFUSED
 
 
-def _log(run: Run, outcome: runs.Outcome) -> None:
+def _log(run: ClaimedRun, outcome: Outcome) -> None:
     level = logging.INFO if outcome.state == Run.State.STARTED else logging.ERROR
     lateness = round((outcome.called_at - run.due_at).total_seconds() * 1000)
     logger.log(

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from schedules import backfill as module
-from schedules import runs, services
+from schedules import claims, runs, services
 from schedules.backfill import BackfillError, backfill, preview_backfill
 from schedules.changes import Origin
 from schedules.maintenance import MaintenanceError, begin_maintenance
@@ -143,7 +143,7 @@ def test_a_stopped_paused_or_used_up_schedule_is_backfilled_all_the_same(make_sc
     assert run_backfill(schedule) == 5
 
     Run.objects.update(state="queued")
-    claimed = runs.claim_runs([run.pk for run in Run.objects.all()], worker="w", now=datetime.now(UTC))
+    claimed = claims.claim_runs([run.pk for run in Run.objects.all()], worker="w", now=datetime.now(UTC))
     assert len(claimed) == 5, "neither the stop nor the misfire policy drops what was asked for by hand"
 
 

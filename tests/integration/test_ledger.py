@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
-from schedules import runs, services
+from schedules import claims, runs, services
+from schedules.claims import ClaimedRun
 from schedules.models import Maintenance, Run, Schedule
 from tests.conftest import ORIGIN
 
@@ -26,15 +27,14 @@ def make_run(make_schedule):
             schedules.append(make_schedule())
         (schedule,) = schedules
         given = {"due_at": NOW, "planned_at": NOW, "reason": Run.Reason.SCHEDULED, "state": Run.State.QUEUED} | values
-        return Run.objects.create(
-            schedule=schedule, schedule_name=schedule.name, qlik_task_id=schedule.qlik_task_id, **given
-        )
+        given = {"schedule": schedule} | given
+        return Run.objects.create(schedule_name=schedule.name, qlik_task_id=schedule.qlik_task_id, **given)
 
     return make
 
 
-def claim(run_id: uuid.UUID, *, worker: str, now: datetime) -> list[Run]:
-    return runs.claim_runs([run_id], worker=worker, now=now)
+def claim(run_id: uuid.UUID, *, worker: str, now: datetime) -> list[ClaimedRun]:
+    return claims.claim_runs([run_id], worker=worker, now=now)
 
 
 def record(run: Run, state: Run.State = Run.State.STARTED, **values: object) -> int:
@@ -49,8 +49,8 @@ class TestClaim:
 
         (claimed,) = claim(run.pk, worker="a", now=NOW)
 
-        assert Run.objects.get().state == "claimed"
-        assert (claimed.state, claimed.worker, claimed.claimed_at) == ("claimed", "a", NOW)
+        row = Run.objects.get()
+        assert (row.pk, row.state, row.worker, row.claimed_at) == (claimed.id, "claimed", "a", NOW)
         assert not claim(run.pk, worker="b", now=NOW)
         assert Run.objects.get().worker == "a"
 
@@ -97,13 +97,13 @@ class TestClaim:
         later, earlier = make_run(), make_run(due_at=NOW - timedelta(seconds=1))
         taken = make_run(due_at=NOW - timedelta(seconds=2), state=Run.State.STARTED)
 
-        claimed = runs.claim_runs([later.pk, taken.pk, earlier.pk], worker="a", now=NOW)
+        claimed = claims.claim_runs([later.pk, taken.pk, earlier.pk], worker="a", now=NOW)
 
-        assert claimed == [earlier, later]
+        assert [run.id for run in claimed] == [earlier.pk, later.pk]
 
     def test_a_released_run_can_be_claimed_again(self, make_run):
         run = make_run()
-        runs.release_claims(runs.claim_runs([run.pk], worker="a", now=NOW))
+        claims.release_claims(claims.claim_runs([run.pk], worker="a", now=NOW))
 
         assert not claim(run.pk, worker="b", now=NOW), "beat publishes it first"
         assert runs.take_planned(most=1, now=NOW) == [run.pk.hex]
@@ -134,14 +134,14 @@ def test_of_many_workers_one_claims_the_run(make_run):
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_waits_for_another_that_is_claiming_and_gets_nothing(make_run):
     ids = [make_run(due_at=NOW - timedelta(seconds=n)).pk for n in range(3)]
-    claimed: list[Run] = []
+    claimed: list[ClaimedRun] = []
 
     def work() -> None:
-        claimed.extend(runs.claim_runs(ids, worker="w", now=NOW))
+        claimed.extend(claims.claim_runs(ids, worker="w", now=NOW))
         connection.close()
 
     with transaction.atomic():
-        runs.claim_runs(ids, worker="first", now=NOW)
+        claims.claim_runs(ids, worker="first", now=NOW)
         worker = threading.Thread(target=work)
         worker.start()
         worker.join(timeout=0.3)
@@ -154,6 +154,25 @@ def test_a_worker_waits_for_another_that_is_claiming_and_gets_nothing(make_run):
 
 @pytest.mark.django_db
 class TestClosed:
+    def test_a_schedule_that_a_hand_has_broken_keeps_no_other_from_its_claim(self, make_run, make_schedule):
+        if connection.vendor != "sqlite":
+            pytest.skip("PostgreSQL keeps no word in a column of numbers")
+        sound = make_run()
+        other = make_schedule()
+        broken = make_run(schedule=other, due_at=NOW)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE schedules_schedule SET paused_until = 'soon', misfire_grace = 'a while' "
+                "WHERE periodictask_ptr_id = %s",
+                [other.pk],
+            )
+
+        claimed = claims.claim_runs([sound.pk, broken.pk], worker="a", now=NOW)
+
+        assert [run.id for run in claimed] == [sound.pk]
+        broken.refresh_from_db()
+        assert (broken.state, "cannot be read" in broken.message) == ("skipped", True)
+
     def test_a_run_of_a_paused_schedule_is_skipped_with_the_reason(self, make_run):
         run = make_run()
         Schedule.objects.update(paused_until=NOW + timedelta(hours=1), pause_reason="budget")
@@ -193,7 +212,7 @@ class TestStopped:
         run = make_run(reason=reason)
         claimed = claim(run.pk, worker="a", now=NOW)
         end([run.schedule_name], origin=ORIGIN)
-        runs.release_claims(claimed)
+        claims.release_claims(claimed)
         runs.take_planned(most=1, now=NOW)
 
         assert not claim(run.pk, worker="b", now=NOW)
@@ -247,7 +266,7 @@ class TestSweeping:
             state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=1), due_at=NOW - timedelta(seconds=1)
         )
 
-        assert runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2)) == 1
+        assert claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2)) == 1
 
         lost.refresh_from_db()
         assert (lost.state, "Qlik Management Console" in lost.message) == ("unknown", True)
@@ -257,15 +276,15 @@ class TestSweeping:
         lost = make_run(state=Run.State.CLAIMED, claimed_at=NOW, worker="gone")
         busy = make_run(state=Run.State.CLAIMED, claimed_at=NOW, worker="here", due_at=NOW - timedelta(seconds=1))
 
-        assert sorted(runs.list_claiming_workers()) == ["gone", "here"]
-        assert runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2), lost_workers=["gone"]) == 1
+        assert sorted(claims.list_claiming_workers()) == ["gone", "here"]
+        assert claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2), lost_workers=["gone"]) == 1
 
         assert Run.objects.get(pk=lost.pk).state == Run.State.UNKNOWN
         assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
 
     def test_a_worker_that_wakes_up_too_late_does_not_change_the_end(self, make_run):
         run = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
-        runs.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
+        claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
 
         assert record(run) == 1
         assert Run.objects.get().state == Run.State.UNKNOWN

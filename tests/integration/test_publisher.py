@@ -11,8 +11,8 @@ import pytest
 from django.utils import timezone
 
 from butler.celery import app
+from schedules import claims, runs, services
 from schedules import publisher as publisher_module
-from schedules import runs, services
 from schedules.beat import QlikScheduler
 from schedules.lease import LeaseLostError
 from schedules.models import Lease, Run
@@ -111,12 +111,12 @@ def test_a_greatest_number_of_concurrent_starts_is_kept_for_all_workers(
     assert publisher.send() == RETRY_SECONDS
     assert count("queued") == 4, "nobody has ended one"
 
-    in_hand = runs.claim_runs(sent(redis_server)[:3], worker="a", now=timezone.now())
+    in_hand = claims.claim_runs(sent(redis_server)[:3], worker="a", now=timezone.now())
     publisher.send()
     assert count("queued") + count("claimed") == 4, "a claimed run is in hand still"
 
     now = timezone.now()
-    runs.record_outcomes([runs.Outcome(run.pk, Run.State.STARTED, now, now) for run in in_hand])
+    runs.record_outcomes([runs.Outcome(run.id, Run.State.STARTED, now, now) for run in in_hand])
     publisher.send()
     assert (count("queued"), count("planned"), count("started")) == (4, 3, 3)
 
@@ -185,7 +185,7 @@ def test_what_a_wiped_redis_has_forgotten_is_sent_again(make_publisher, plan_run
     publisher = make_publisher()
     plan_runs(3)
     publisher.send()
-    runs.claim_runs(sent(redis_server)[:1], worker="a", now=timezone.now())
+    claims.claim_runs(sent(redis_server)[:1], worker="a", now=timezone.now())
     assert publisher.is_sure_of_redis()
     with redis_server.client() as client:
         client.flushall()

@@ -14,7 +14,8 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import qrs, runs, services, tasks
+from schedules import claims, qrs, runs, services, tasks
+from schedules.claims import ClaimedRun
 from schedules.lease import name_this_process
 from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
@@ -158,7 +159,7 @@ def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now,
 
 
 def test_a_site_that_keeps_waiting_gets_no_pile_of_claims(run_now, simulator, monkeypatch):
-    monkeypatch.setattr(tasks, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(tasks, "PATIENCE_SECONDS", -1)
     planned = [run_now() for _ in range(3)]
 
     start(*planned)
@@ -204,22 +205,22 @@ def test_all_threads_of_a_process_share_one_client():
 def test_a_call_that_hangs_does_not_keep_what_is_handed_back(run_now, monkeypatch):
     hanging, handed_back = run_now(), run_now()
     released, was_released = threading.Event(), []
-    release = runs.release_claims
+    release = claims.release_claims
 
-    def start_or_not(run: Run) -> runs.Outcome | None:
-        if run.pk == handed_back.pk:
+    def start_or_not(run: ClaimedRun, patient_until: float) -> runs.Outcome | None:
+        if run.id == handed_back.pk:
             return None
         was_released.append(released.wait(5))
-        return runs.Outcome(run.pk, Run.State.STARTED, timezone.now(), timezone.now())
+        return runs.Outcome(run.id, Run.State.STARTED, timezone.now(), timezone.now())
 
-    def note(claimed: list[Run]) -> None:
+    def note(claimed: list[ClaimedRun]) -> None:
         release(claimed)
         if claimed:
             released.set()
 
     with monkeypatch.context() as patch:
         patch.setattr(tasks, "_start", start_or_not)
-        patch.setattr(runs, "release_claims", note)
+        patch.setattr(claims, "release_claims", note)
         start(hanging, handed_back)
 
     assert was_released == [True], "it was handed back while the other call still hung"
@@ -256,8 +257,8 @@ def test_the_sweeper_closes_what_a_killed_worker_of_this_machine_had_claimed(run
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     dead = name_this_process().rpartition("/")[0] + f"/{process.pid}"
-    runs.claim_runs([of_the_dead.pk], worker=dead, now=timezone.now())
-    runs.claim_runs([of_this_one.pk], worker=name_this_process(), now=timezone.now())
+    claims.claim_runs([of_the_dead.pk], worker=dead, now=timezone.now())
+    claims.claim_runs([of_this_one.pk], worker=name_this_process(), now=timezone.now())
 
     tasks.sweep_runs()
 
@@ -268,14 +269,14 @@ def test_the_sweeper_closes_what_a_killed_worker_of_this_machine_had_claimed(run
 def test_a_long_message_is_claimed_in_parts(run_now, monkeypatch, simulator):
     monkeypatch.setattr(tasks, "CLAIM_SIZE", 2)
     planned = [run_now() for _ in range(5)]
-    claim, sizes = runs.claim_runs, []
+    claim, sizes = claims.claim_runs, []
 
     def note(run_ids, **values):
         sizes.append(len(run_ids))
         return claim(run_ids, **values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "claim_runs", note)
+        patch.setattr(claims, "claim_runs", note)
         start(*planned)
 
     assert sizes == [2, 2, 1]
