@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 from celery import shared_task
@@ -25,6 +27,9 @@ from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)
 
+#: A call of QRS that is made or waits for a thread; without an outcome when it has waited too long
+Call: TypeAlias = Future[Outcome | None]
+
 #: Runs of a message that are claimed at a time: what a worker that is killed had claimed ends as unknown
 CLAIM_SIZE = 25
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
@@ -41,9 +46,15 @@ _CALLERS = ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_pr
 @shared_task(name=START_RUNS_TASK)
 def start_runs(run_ids: list[str]) -> None:
     """Start the Qlik tasks of some runs: claim a few, call QRS for each, record what came of it, and so on."""
-    for start in range(0, len(run_ids), CLAIM_SIZE):
-        part = [UUID(run_id) for run_id in run_ids[start : start + CLAIM_SIZE]]
-        _start_all(claims.claim_runs(part, worker=name_this_process(), now=timezone.now()))
+    unclaimed = deque(UUID(run_id) for run_id in run_ids)
+    calls: dict[Call, ClaimedRun] = {}
+    while unclaimed or calls:
+        if len(calls) <= CLAIM_SIZE // 2:
+            # Before the threads of the calls run dry
+            calls |= _call_all([unclaimed.popleft() for _ in range(min(CLAIM_SIZE, len(unclaimed)))])
+        # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
+        done, _ = wait(calls, timeout=RECORD_SECONDS)
+        _settle({calls.pop(call): call.result() for call in done})
 
 
 @shared_task(name="schedules.sweep_runs")
@@ -60,22 +71,24 @@ def sweep_runs() -> None:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
 
 
-def _start_all(claimed: Sequence[ClaimedRun]) -> None:
+def _call_all(run_ids: Sequence[UUID]) -> dict[Call, ClaimedRun]:
+    """Claim the runs and have QRS called for those that are this worker's now."""
+    claimed = claims.claim_runs(run_ids, worker=name_this_process(), now=timezone.now()) if run_ids else []
     patient_until = time.monotonic() + PATIENCE_SECONDS
-    calls = {_CALLERS.submit(_start, run, patient_until): run for run in claimed}
-    waiting = set(calls)
-    while waiting:
-        # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
-        done, waiting = wait(waiting, timeout=RECORD_SECONDS)
-        answered = {calls[call]: outcome for call in done if (outcome := call.result())}
-        _record(list(answered.values()))
-        claims.release_claims([calls[call] for call in done if call.result() is None])
-        for run, outcome in answered.items():
-            # Here and not in the threads of the calls, which would wait for each other's lines
-            _log(run, outcome)
-        if done and settings.BUTLER_MAX_CONCURRENT_STARTS:
-            # Beat holds runs back until these are done
-            wake_beat()
+    return {_CALLERS.submit(_start, run, patient_until): run for run in claimed}
+
+
+def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:
+    """Record what came of claimed runs, and hand those back for which QRS was not called."""
+    answered = {run: outcome for run, outcome in done.items() if outcome}
+    _record(list(answered.values()))
+    claims.release_claims([run for run in done if run not in answered])
+    for run, outcome in answered.items():
+        # Here and not in the threads of the calls, which would wait for each other's lines
+        _log(run, outcome)
+    if done and settings.BUTLER_MAX_CONCURRENT_STARTS:
+        # Beat holds runs back until these are done
+        wake_beat()
 
 
 def _record(outcomes: Sequence[Outcome]) -> None:
