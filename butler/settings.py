@@ -30,6 +30,7 @@ BUTLER_HOST = settings_from.read_text("BUTLER_HOST", "127.0.0.1")
 BUTLER_PORT = settings_from.read_whole_number("BUTLER_PORT", default=8080, least=1, most=65535)
 BUTLER_DIALECT = int(settings_from.read_choice("BUTLER_DIALECT", default="4", allowed=("4", "16")))
 BUTLER_START_STATE = settings_from.read_choice("BUTLER_START_STATE", default="last", allowed=("last", "startup"))
+BUTLER_WORKERS = settings_from.read_whole_number("BUTLER_WORKERS", default=2, least=1, most=32)
 BUTLER_WORKER_CONCURRENCY = settings_from.read_whole_number("BUTLER_WORKER_CONCURRENCY", default=16, least=1, most=256)
 # 0 is no limit
 BUTLER_MAX_CONCURRENT_STARTS = settings_from.read_whole_number(

@@ -26,6 +26,11 @@ _COLOURS = {
 }
 
 
+def kind_of(name: str) -> str:
+    """Return what kind of process has this name: worker for worker-2."""
+    return name.partition("-")[0]
+
+
 class Console:
     """Writes to a terminal, a pipe or a file, in a thread of its own.
 
@@ -54,7 +59,7 @@ class Console:
         """Write one line of the process `name`."""
         prefix = f"{name:<{_WIDTH}} |"
         if self._colours:
-            prefix = f"{_COLOURS.get(name, '')}{prefix}{_RESET}"
+            prefix = f"{_COLOURS.get(kind_of(name), '')}{prefix}{_RESET}"
         self.write(f"{prefix} {without_control_codes(line)}\n")
 
     def say(self, line: str) -> None:

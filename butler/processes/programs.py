@@ -11,9 +11,6 @@ from django.conf import settings
 
 from butler.processes.child import Program
 
-#: The worker's name among Celery's workers; Celery puts the machine's name for %h
-WORKER_NODE = "butler@%h"
-
 _CELERY = ("-m", "celery", "--quiet", "--skip-checks", "-A", "butler")
 
 
@@ -26,15 +23,21 @@ def python_environment(servers: Mapping[str, str]) -> dict[str, str]:
 
 
 def service_programs(servers: Mapping[str, str]) -> list[Program]:
-    """Return web server, beat and worker, which use the given servers."""
-    worker = ("worker", "--without-mingle", "--without-gossip", "--hostname", WORKER_NODE)
+    """Return web server, beat and workers, which use the given servers."""
     # Celery warns against root because of pickled messages, which the worker does not accept
     not_about_root = ("-W", "ignore:You're running the worker with superuser privileges")
+    worker = (*not_about_root, *_CELERY, "worker", "--without-mingle", "--without-gossip", "--hostname")
     return [
         _python("web", "-m", "gunicorn", "butler.wsgi", servers=servers),
         _python("beat", *_CELERY, "beat", "--pidfile=", servers=servers),
-        _python("worker", *not_about_root, *_CELERY, *worker, servers=servers),
+        *(_python(name, *worker, f"{node}@%h", servers=servers) for name, node in worker_nodes().items()),
     ]
+
+
+def worker_nodes() -> dict[str, str]:
+    """Return the names of the worker processes, with their names among Celery's workers of this machine."""
+    further = range(2, settings.BUTLER_WORKERS + 1)
+    return {"worker": "butler"} | {f"worker-{number}": f"butler-{number}" for number in further}
 
 
 def simulator_program(*, port: int, control_port: int, certificates: Path) -> Program:

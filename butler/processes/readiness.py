@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 
 from butler.environment import without_password
 from butler.errors import StartError
-from butler.processes.programs import WORKER_NODE
+from butler.processes.programs import worker_nodes
 from qlik.client import QrsClient
 from qlik.errors import QrsError
 from schedules.models import Lease
@@ -82,19 +82,19 @@ def require_redis(url: str) -> None:
         ) from error
 
 
-def answers_worker(redis_url: str) -> bool:
-    """Return whether the worker of this machine answers a ping over Redis."""
-    node = WORKER_NODE.replace("%h", socket.gethostname())
+def answer_workers(redis_url: str) -> bool:
+    """Return whether all workers of this machine answer a ping over Redis."""
+    nodes = [f"{node}@{socket.gethostname()}" for node in worker_nodes().values()]
     # The service's own Celery application knows the Redis of its settings only
     with Celery(broker=redis_url, set_as_current=False) as app:
         app.conf.broker_use_ssl = getattr(settings, "CELERY_BROKER_USE_SSL", False)
         # Without these it goes on trying for 6 seconds
         app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
         try:
-            replies = app.control.broadcast("ping", reply=True, destination=[node], limit=1, timeout=0.3)
+            replies = app.control.broadcast("ping", reply=True, destination=nodes, limit=len(nodes), timeout=0.3)
         except OperationalError:
             return False
-    return bool(replies)
+    return len(replies or ()) == len(nodes)
 
 
 class LeaseWatch:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from butler.processes.child import Child, Program
-from butler.processes.console import Console
+from butler.processes.console import Console, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Supervisor:
         """Stop what runs, stage by stage; a program in no stage is killed in the end."""
         began = asyncio.get_running_loop().time()
         for stage in stages:
-            running = [self._children[name] for name in stage.names if name in self._children]
+            running = [child for name, child in self._children.items() if kind_of(name) in stage.names]
             await asyncio.gather(*(child.stop(by=began + stage.seconds) for child in running))
         await asyncio.gather(*(child.stop(by=began) for child in self._children.values()))
 

@@ -38,7 +38,8 @@ PROGRAMS = {
     "supervisor": r"manage\.py up",
     "web": r"-m gunicorn",
     "beat": r"-m celery .* beat",
-    "worker": r"-m celery .* worker",
+    "worker": r"-m celery .* worker .*butler@",
+    "worker-2": r"-m celery .* worker .*butler-2@",
     "simulator": r"-m qlik\.simulator",
     "redis": r"(valkey|redis)-server",
 }

@@ -1,6 +1,6 @@
 """The whole service: many schedules due at one second, until QRS has accepted the last start.
 
-Beat, one worker and the simulator as docker-compose.yml starts them, with default settings. QRS answers after 20 ms.
+Beat, two workers and the simulator, as many as `make run` starts by default. QRS answers after 20 ms.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.benchmarks.stage import Stage, compose_command, free_port
 ANSWER_SECONDS = 0.020
 #: Of each number, the bars of the half and of the last, in seconds
 BARS = {500: (0.6, 1.2), 2000: (2.0, 4.0)}
-#: The worker needs longer to start than beat
-WORKER_SECONDS = 4.0
+#: The workers need longer to start than beat
+WORKER_SECONDS = 6.0
 #: After this long without a start, no more are expected; and how long the worker may take to record the last one
 SILENT_SECONDS = 15.0
 RECORDED_SECONDS = 2.0
@@ -93,7 +93,13 @@ def _measure_starts(stage: Stage, number: int, *, rounds: int, patience: int) ->
         loaded_at = time.time() + patience * (START_SECONDS + WORKER_SECONDS + number / LOADED_A_SECOND)
         dues = pick_dues(loaded_at, rounds=rounds, gap=math.ceil(5 + number / 400))
         service.make_due(*dues)
-        programs = [running.enter_context(service.start(name, compose_command(name))) for name in ("worker", "beat")]
+        worker = compose_command("worker")
+        commands = {
+            "worker": worker,
+            "worker-2": [*worker, "--hostname", "second@%h"],
+            "beat": compose_command("beat"),
+        }
+        programs = [running.enter_context(service.start(name, command)) for name, command in commands.items()]
         wait_for_due(dues[0], programs)
         # The journal is left alone while there is work
         time.sleep(max(dues[-1] + 3 + number / 400 - time.time(), 0))
