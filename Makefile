@@ -18,7 +18,7 @@ run:  ## Start the whole service here; settings: docs/configuration.md
 
 test:  ## Run the tests, but for those that take minutes
 	@scripts/setup dev
-	$(PYTHON_HERE) -m pytest -m "not nightly"
+	$(PYTHON_HERE) -m pytest -m "not nightly" --numprocesses 3 --dist loadfile
 
 lint:  ## Check style, types and who imports whom
 	@scripts/setup dev

@@ -36,10 +36,12 @@ START_RUNS_TASK = "schedules.start_runs"
 
 if TYPE_CHECKING:
     Column = models.Field[Any, Any]
+    TextColumn = models.CharField[Any, Any]
     DurationColumn = models.DurationField[Any, Any]
     DateTimeColumn = models.DateTimeField[Any, Any]
 else:
-    Column, DurationColumn, DateTimeColumn = models.Field, models.DurationField, models.DateTimeField
+    Column, TextColumn = models.Field, models.CharField
+    DurationColumn, DateTimeColumn = models.DurationField, models.DateTimeField
 
 
 class ReadableColumn(Column):
@@ -62,6 +64,10 @@ class ReadableColumn(Column):
         """Be a field of Django's own."""
         name, _, args, kwargs = super().deconstruct()
         return name, f"django.db.models.{self.get_internal_type()}", args, kwargs
+
+
+class ReadableCharField(ReadableColumn, TextColumn):
+    sound = "typeof(%s) = 'text'"
 
 
 class ReadableJSONField(ReadableColumn, models.JSONField):
@@ -95,15 +101,15 @@ class Schedule(PeriodicTask):
     periodictask_ptr = models.OneToOneField(
         PeriodicTask, on_delete=models.PROTECT, parent_link=True, primary_key=True, related_name="qlik_schedule"
     )
-    title = models.CharField("name", max_length=1000, help_text="What people call it; need not be unique.")
-    cron_schedule = models.CharField(
+    title = ReadableCharField("name", max_length=1000, help_text="What people call it; need not be unique.")
+    cron_schedule = ReadableCharField(
         "cron expression",
         max_length=600,
         validators=[validate_cron],
         help_text="[second] minute hour day-of-month month day-of-week, such as 0 6 * * 1-5.",
     )
-    timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[validate_time_zone])
-    qlik_task_id = models.CharField(
+    timezone = ReadableCharField("time zone", max_length=64, default="UTC", validators=[validate_time_zone])
+    qlik_task_id = ReadableCharField(
         "Qlik task id", max_length=36, validators=[validate_task_id], help_text="The GUID of the task to start."
     )
     startup_state = models.CharField(
@@ -160,7 +166,7 @@ class Schedule(PeriodicTask):
         verbose_name = "schedule"
 
     def __str__(self) -> str:
-        return self.title
+        return str(self.title)
 
     def validate_unique(self, exclude: Collection[str] | None = None) -> None:
         """Check that the public id is free.
@@ -190,6 +196,9 @@ class Schedule(PeriodicTask):
     @property
     def problem(self) -> str:
         """Why no time can be computed for this row; empty for a sound one."""
+        columns = (field for field in self._meta.concrete_fields if isinstance(field, ReadableColumn))
+        if unreadable := [field.name for field in columns if getattr(self, field.attname) is None]:
+            return f"What stands in {', '.join(unreadable)} cannot be read. Edit the schedule, or delete it."
         try:
             # The crontab is derived, and checking it would ask the database
             self.clean_fields(exclude={"crontab"})

@@ -57,7 +57,7 @@ class Preview:
         if problems := tuple(_find_problems(cron_schedule, timezone)):
             return cls(problems=problems)
         given = limits or {}
-        row = {"name": "", "cron_schedule": cron_schedule, "timezone": timezone, "jitter": None}
+        row = {"name": "", "cron_schedule": cron_schedule, "timezone": timezone, "jitter": timedelta(0)}
         row |= {name: given.get(name) for name in ("starts_at", "ends_at")}
         timetable = make_timetable(row | {"excluded_dates": given.get("excluded_dates") or []})
         due = islice(timetable.between(now.timestamp(), inf), STARTS_SHOWN)

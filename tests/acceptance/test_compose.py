@@ -148,7 +148,7 @@ def test_every_setting_of_the_service_can_be_set():
         re.findall(r'"((?:BUTLER|QRS|REDIS|DATABASE|SECRET)_\w+)"', (ROOT / "butler/settings.py").read_text())
     )
     # The container's own address is fixed; the port is mapped
-    assert settings - set(SERVICES["web"]["environment"]) == {"BUTLER_HOST", "BUTLER_PORT"}
+    assert settings - set(SERVICES["web"]["environment"]) == {"BUTLER_HOST", "BUTLER_PORT", "BUTLER_WORKERS"}
 
 
 def test_a_service_waits_for_what_it_needs():
