@@ -17,9 +17,9 @@ from butler.processes.ports import LOOPBACK, require_free
 from butler.processes.programs import service_programs, simulator_program
 from butler.processes.readiness import (
     LeaseWatch,
-    answer_workers,
     answers_http,
     answers_redis,
+    answers_worker,
     describe_qrs,
     in_thread,
     require_redis,
@@ -129,7 +129,7 @@ class Service:
         probes: dict[str, Callable[[], bool]] = {
             "web": partial(answers_http, settings.BUTLER_HOST, settings.BUTLER_PORT, "/v4/schedules"),
             "beat": led.is_led,
-            "worker": partial(answer_workers, settings.REDIS_URL),
+            "worker": partial(answers_worker, settings.REDIS_URL),
         }
         if not settings.QRS_IS_GIVEN:
             probes["simulator"] = partial(answers_http, LOOPBACK, ports["controls"], "/health")

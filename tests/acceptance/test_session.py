@@ -69,8 +69,9 @@ def assert_no_second_is_missing(due: list[datetime]) -> None:
 
 
 def test_the_documented_session_to_the_byte(tmp_path):
-    with Service(tmp_path / "data") as service:
+    with Service(tmp_path / "data", BUTLER_WORKERS="2") as service:
         replay_the_session(service)
+        assert service.pid_of("worker-2"), service.processes()
 
 
 def replay_the_session(service: Service) -> None:

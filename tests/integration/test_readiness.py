@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError
 
 from butler.processes import readiness
-from butler.processes.readiness import LeaseWatch, answer_workers, answers_http, answers_redis, describe_qrs, in_thread
+from butler.processes.readiness import LeaseWatch, answers_http, answers_redis, answers_worker, describe_qrs, in_thread
 from schedules.lease import PlannerLease
 from schedules.models import Lease
 from tests.conftest import free_port
@@ -60,11 +60,11 @@ def test_redis_is_ready_when_it_answers(redis_server):
 
 
 def test_no_worker_is_ready_before_one_answers(redis_server):
-    assert not answer_workers(redis_server.url)
+    assert not answers_worker(redis_server.url)
 
 
 def test_no_worker_is_ready_without_redis():
-    assert not answer_workers(f"redis://127.0.0.1:{free_port()}/0")
+    assert not answers_worker(f"redis://127.0.0.1:{free_port()}/0")
 
 
 @pytest.mark.django_db
