@@ -155,7 +155,8 @@ def test_many_schedules_take_few_queries(make_schedule):
 
     # Schedules and ledger; then under the lock the lock itself, maintenance, ledger, schedules; and the rows
     statements = [query["sql"].split()[0] for query in queries]
-    assert statements.count("SELECT") == 6
+    # PostgreSQL reads what may be long through a cursor that it declares
+    assert statements.count("SELECT") + statements.count("DECLARE") == 6
     assert statements.count("INSERT") <= 2
 
 
