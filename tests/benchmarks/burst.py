@@ -99,6 +99,10 @@ def _measure_burst(stage: Stage, name: str, number: int, *, rounds: int, patienc
     return Burst(tuple(seconds), reader.checked, reader.missing)
 
 
+#: How long a program is watched
+QUIET_SECONDS = 0.4
+
+
 def pick_dues(earliest: float, *, rounds: int, gap: int) -> list[int]:
     """Return the seconds since 1970, `gap` apart, of so many rounds: from `earliest` on, within one minute."""
     first = int(earliest) + 1
@@ -109,8 +113,9 @@ def pick_dues(earliest: float, *, rounds: int, gap: int) -> list[int]:
 
 def wait_for_due(due: int, programs: Sequence[Process]) -> None:
     """Wait for the due second; raises NotLoadedError when one of the programs was still busy shortly before."""
-    time.sleep(max(due - 1.2 - time.time(), 0))
-    if not all(program.is_quiet(seconds=0.4) for program in programs) or time.time() > due:
+    # Each of them is watched in turn
+    time.sleep(max(due - 0.4 - QUIET_SECONDS * len(programs) - time.time(), 0))
+    if not all(program.is_quiet(seconds=QUIET_SECONDS) for program in programs) or time.time() > due:
         raise NotLoadedError("what is measured was still starting when its schedules were due; the machine is too busy")
     time.sleep(max(due - time.time(), 0))
 
