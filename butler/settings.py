@@ -70,7 +70,8 @@ INSTALLED_APPS = [
     # Its templates add to unfold's
     "schedules",
     "unfold",
-    "django.contrib.admin",
+    # Without its search for pages, which butler.urls does: beat and workers start sooner
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -11,6 +11,8 @@ from django.views.generic import RedirectView
 
 from schedules.exceptions import error_response
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

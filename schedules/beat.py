@@ -16,6 +16,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from schedules.checkpoint import checkpoint, put_off_checkpoints
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.planner import Planner
 from schedules.publisher import Publisher
@@ -28,6 +29,8 @@ PULSE_SECONDS = 1.5
 DEAF_PULSE_SECONDS = 0.5
 #: How long a beat that does not lead, or whose database is away, waits before it tries again
 STANDBY_SECONDS = 1.0
+#: Time enough for what is better not done when something is due
+REST_SECONDS = 0.25
 
 
 class QlikScheduler(DatabaseScheduler):
@@ -42,6 +45,7 @@ class QlikScheduler(DatabaseScheduler):
         self._pulse_at = self._library_at = 0.0
         self._send_at: float | None = 0.0
         self._is_library_changed = False
+        self._has_written = False
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -68,21 +72,31 @@ class QlikScheduler(DatabaseScheduler):
             self._load()
         if time.monotonic() >= self._pulse_at:
             self._look()
-        for _ in self._planner.plan_due(now=time.time()):
-            self._send()
+        for queued in self._planner.plan_due(now=time.time(), is_queued=self._publisher.is_open()):
+            if not (queued and self._publisher.publish(queued)):
+                self._send()
+            self._has_written = True
         if self._send_at is not None and time.monotonic() >= self._send_at:
             self._send()
         is_settling = self._planner.settle_absence(now=time.time())
         if is_settling:
             self._send_at = 0.0
         self._run_library()
+        if self._has_written and self._seconds_until_next() > REST_SECONDS:
+            checkpoint()
+            self._has_written = False
         return 0.0 if is_settling else self._seconds_until_next()
 
     def _load(self) -> None:
         """Start from what the database says, as every new leader does, and as after every error."""
-        self._planner.load(now=time.time())
-        # What was loaded stays: the collector need not go through it again, which would take longer than a pass
+        # What is loaded stays: the collector need not go through it, now or during a pass
+        gc.disable()
+        try:
+            self._planner.load(now=time.time())
+        finally:
+            gc.enable()
         gc.freeze()
+        put_off_checkpoints()
         self._publisher.doubt_redis()
         self._is_loaded = self._is_library_changed = True
         self._pulse_at = self._library_at = self._send_at = 0.0

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import connection
-from django.db.models import F
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTasks
 
@@ -34,6 +33,9 @@ _RENEW = f"""
         (SELECT COALESCE(MAX(id), 0) FROM {ScheduleChange._meta.db_table}),
         (SELECT MAX(last_update) FROM {PeriodicTasks._meta.db_table}),
         EXISTS (SELECT 1 FROM {Run._meta.db_table} WHERE state = '{Run.State.PLANNED}')
+"""  # noqa: S608 -- all of it is constant
+_ADVANCE = f"""
+    UPDATE {Lease._meta.db_table} SET renewals = renewals + 1, planned_through = %s WHERE token = %s
 """  # noqa: S608 -- all of it is constant
 
 
@@ -86,9 +88,10 @@ class PlannerLease:
 
         Raises LeaseLostError where another beat leads.
         """
-        held = Lease.objects.filter(token=-1 if self.token is None else self.token)
-        if not held.update(planned_through=planned_through, renewals=F("renewals") + 1):
-            self._lose()
+        with connection.cursor() as cursor:
+            cursor.execute(_ADVANCE, [connection.ops.adapt_datetimefield_value(planned_through), self.token])
+            if not cursor.rowcount:
+                self._lose()
 
     def release(self) -> None:
         """Give the lease back, so that the next beat need not wait."""

@@ -81,10 +81,11 @@ class Planner:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def plan_due(self, *, now: float) -> Iterator[int]:
-        """Write the runs of everything due up to `now`; yield the number of rows after each transaction.
+    def plan_due(self, *, now: float, is_queued: bool = False) -> Iterator[list[str]]:
+        """Write the runs of everything due up to `now`; yield after each transaction the keys of runs to publish now.
 
-        The passes of two leaders make the same rows, and one that is there already is left as it is.
+        There are such keys only with `is_queued`, by which the caller promises to publish or to give back. The passes
+        of two leaders make the same rows, and one that is there already is left as it is.
         """
         if now < self._planned_through - CLOCK_STEP_SECONDS:
             self.load(now=now)
@@ -104,11 +105,14 @@ class Planner:
                     due = self._pop_due(now)
                     rows = chain.from_iterable(self._plan_entry(e, now, was_absent=bool(absent_from)) for e in due)
                 part = list(islice(rows, PART_SIZE))
-                runs.plan_runs(part, now=from_epoch(now))
+                queued = runs.plan_runs(part, now=from_epoch(now), is_queued=is_queued)
                 if is_done := len(part) < PART_SIZE:
                     self._note_progress(now, absent_from=absent_from)
-            yield len(part)
+            yield queued
         for entry in due:
+            if entry.due is not None and entry.due <= now:
+                # What is due next is computed when what is due now is on its way
+                entry.advance(after=entry.due)
             self._push(entry)
 
     def settle_absence(self, *, now: float) -> bool:
@@ -184,6 +188,9 @@ class Planner:
     def _plan_entry(self, entry: Entry, now: float, *, was_absent: bool) -> Iterator[PlannedRun]:
         """Return the rows of a due entry's occurrences up to `now`, but for those missed in an absence."""
         border = first_on_time(now, grace=entry.grace)
+        if entry.due is not None and entry.due >= border and entry.due > now - 1:
+            # Due in this very second, so nothing else is
+            return self._circumstances.plan(entry, on_time=[entry.due])
         if was_absent and entry.due is not None and entry.due < border:
             entry.advance(after=border - 1)
         instants = entry.pop_due(until=now)

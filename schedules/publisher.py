@@ -80,6 +80,22 @@ class Publisher:
             self._lose_redis(error)
         return self._is_sure
 
+    def is_open(self) -> bool:
+        """Return whether runs may go as soon as they are planned: no limit is set, and Redis is not in doubt."""
+        return self._is_sure and not self._most_in_hand and not settings.BUTLER_MAX_STARTS_PER_SECOND
+
+    def publish(self, keys: Sequence[str]) -> bool:
+        """Put queued runs on Redis; return False, with the runs planned again, where it does not take them."""
+        try:
+            with self._producer.batch(max_size=BATCH_SIZE):
+                for start in range(0, len(keys), MESSAGE_SIZE):
+                    self._publish_one(keys[start : start + MESSAGE_SIZE])
+        except (KombuError, RedisError, OSError) as error:
+            self._lose_redis(error)
+            runs.give_back(keys)
+            return False
+        return True
+
     def send(self) -> float | None:
         """Send what is planned and may go now; return the seconds until more may, None when nothing waits.
 
@@ -87,10 +103,11 @@ class Publisher:
         """
         try:
             self._make_sure_of_redis()
-            keys, room = self._take()
-            self._publish(keys)
-        except (KombuError, RedisError, OSError) as error:
+        except (RedisError, OSError) as error:
             self._lose_redis(error)
+            return RETRY_SECONDS
+        keys, room = self._take()
+        if not self.publish(keys):
             return RETRY_SECONDS
         self._rate.note(len(keys))
         if len(keys) < room:
@@ -120,16 +137,6 @@ class Publisher:
             if self._most_in_hand:
                 room = min(room, max(self._most_in_hand - runs.count_in_hand(), 0))
             return runs.take_planned(most=room, now=timezone.now()), room
-
-    def _publish(self, keys: Sequence[str]) -> None:
-        """Put the runs on Redis; what it does not take is planned again."""
-        try:
-            with self._producer.batch(max_size=BATCH_SIZE):
-                for start in range(0, len(keys), MESSAGE_SIZE):
-                    self._publish_one(keys[start : start + MESSAGE_SIZE])
-        except (KombuError, RedisError, OSError):
-            runs.give_back(keys)
-            raise
 
     def _publish_one(self, keys: Sequence[str]) -> None:
         # What Task.apply_async would send, without the time that it takes to compose it

@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import QuerySet
 
 from schedules.models import Run, Schedule, from_epoch
@@ -30,9 +31,9 @@ _MOVE_SIZE = 5000
 _TABLE = Run._meta.db_table
 _PLAN = f"""
     INSERT INTO {_TABLE} (
-        id, schedule_id, schedule_name, qlik_task_id, due_at, reason, repeat, state, message, occurrences,
-        planned_at, attempts, worker
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '') ON CONFLICT DO NOTHING
+        id, schedule_id, schedule_name, qlik_task_id, due_at, reason, repeat, message, occurrences, state,
+        planned_at, queued_at, attempts, worker
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '') ON CONFLICT DO NOTHING
 """  # noqa: S608 -- all of it is constant
 _TAKE = f"""
     UPDATE {_TABLE} SET state = '{Run.State.QUEUED}', queued_at = %s
@@ -45,12 +46,14 @@ _RECORD_OUTCOMES = f"""
     UPDATE {_TABLE} SET
         state = outcome.column2, called_at = outcome.column3, answered_at = outcome.column4,
         qrs_session = outcome.column5, message = outcome.column6, attempts = attempts + 1
-    FROM (VALUES %s) AS outcome
+    FROM %s
     WHERE {_TABLE}.id = outcome.column1 AND {_TABLE}.state = '{Run.State.CLAIMED}'
 """  # noqa: S608 -- all of it is constant
-# PostgreSQL has to be told the types, by the first row
-_TYPED_OUTCOME = {"postgresql": "(%s::uuid, %s, %s::timestamptz, %s::timestamptz, %s::uuid, %s)"}
-_OUTCOME = "(%s, %s, %s, %s, %s, %s)"
+# PostgreSQL reads six arrays in half the time of as many rows
+_OUTCOME_ARRAYS = (
+    "unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])"
+    " AS outcome(column1, column2, column3, column4, column5, column6)"
+)
 #: Outcomes in one statement
 _RECORD_SIZE = 500
 _COUNT_RUNS = f"""
@@ -72,9 +75,9 @@ class PlannedRun(NamedTuple):
     due: int
     reason: str
     repeat: int = 0
-    state: str = Run.State.PLANNED.value
     message: str = ""
     occurrences: int = 1
+    state: str = Run.State.PLANNED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +92,24 @@ class Outcome:
     message: str = ""
 
 
-def plan_runs(rows: Sequence[PlannedRun], *, now: datetime) -> None:
-    """Insert the rows; one whose occurrence is in the ledger already is left as it is."""
+def plan_runs(rows: Sequence[PlannedRun], *, now: datetime, is_queued: bool = False) -> list[str]:
+    """Insert the rows; one whose occurrence is in the ledger already is left as it is.
+
+    With `is_queued` those that are to run are noted to be on their way to Redis, and their keys returned: who calls
+    publishes them, or gives them back.
+    """
     if not rows:
-        return
+        return []
     instants = {due: _to_column("due_at", from_epoch(due)) for due in {row.due for row in rows}}
-    planned_at = _to_column("planned_at", now)
-    values = [(*row[:4], instants[row.due], *row[5:], planned_at) for row in rows]
+    now_value, planned = _to_column("planned_at", now), Run.State.PLANNED.value
+    end = (Run.State.QUEUED.value, now_value, now_value) if is_queued else (planned, now_value, None)
+    values = [
+        (*row[:4], instants[row.due], *row[5:9], *(end if row.state == planned else (row.state, now_value, None)))
+        for row in rows
+    ]
     with connection.cursor() as cursor:
         cursor.executemany(_PLAN, values)
+    return [row.key for row in rows if row.state == planned] if is_queued else []
 
 
 def count_runs(given: Mapping[int, int]) -> None:
@@ -160,12 +172,10 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
         return 0
     in_order = sorted(outcomes, key=lambda outcome: outcome.id)
     recorded = 0
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         for start in range(0, len(in_order), _RECORD_SIZE):
-            part = in_order[start : start + _RECORD_SIZE]
-            rows = [_TYPED_OUTCOME.get(connection.vendor, _OUTCOME), *[_OUTCOME] * (len(part) - 1)]
-            values = [_to_column(name, getattr(outcome, name)) for outcome in part for name in _OUTCOME_COLUMNS]
-            cursor.execute(_RECORD_OUTCOMES.replace("%s", ", ".join(rows)), values)
+            source, values = _outcome_source(in_order[start : start + _RECORD_SIZE])
+            cursor.execute(_RECORD_OUTCOMES.replace("%s", source), values)
             recorded += cursor.rowcount
     return len(in_order) - recorded
 
@@ -196,6 +206,18 @@ def move_runs(rows: QuerySet[Run], **values: object) -> int:
         keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
         parts = (keys[start : start + _MOVE_SIZE] for start in range(0, len(keys), _MOVE_SIZE))
         return sum(Run.objects.filter(pk__in=part).update(**values) for part in parts)
+
+
+def _outcome_source(outcomes: Sequence[Outcome]) -> tuple[str, list[Any]]:
+    """Return the SQL that makes a table of the outcomes, with its values."""
+    # Itself, and not what stands for each thread's own, which costs more than the conversion
+    database = connections[connection.alias]
+    prepare = [(name, _FIELDS[name].get_db_prep_save) for name in _OUTCOME_COLUMNS]
+    rows = [[to_column(getattr(outcome, name), database) for name, to_column in prepare] for outcome in outcomes]
+    if database.vendor == "postgresql":
+        return _OUTCOME_ARRAYS, [list(column) for column in zip(*rows, strict=True)]
+    places = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))
+    return f"(VALUES {places}) AS outcome", list(chain.from_iterable(rows))
 
 
 def _to_column(name: str, value: object) -> Any:

@@ -11,23 +11,14 @@ import pytest
 from schedules import lease as lease_module
 from schedules.lease import LEASE_SECONDS, LeaseLostError, PlannerLease, is_gone, name_this_process
 from schedules.models import Lease, from_epoch
+from tests.clock import TurnedClock
 
 pytestmark = pytest.mark.django_db
 
 
-class Clock:
-    """A monotonic clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch) -> TurnedClock:
+    clock = TurnedClock()
     monkeypatch.setattr(lease_module, "time", clock)
     return clock
 

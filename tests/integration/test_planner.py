@@ -218,7 +218,7 @@ def test_a_pass_that_the_database_refuses_is_repeated_whole(at_noon, monkeypatch
     at_noon()
     planner = loaded()
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "plan_runs", lambda rows, now: (_ for _ in ()).throw(DatabaseError("disk full")))
+        patch.setattr(runs, "plan_runs", lambda *_, **__: (_ for _ in ()).throw(DatabaseError("disk full")))
         with pytest.raises(DatabaseError):
             plan(planner, NOON)
 
@@ -238,14 +238,27 @@ def test_a_large_pass_is_written_in_parts_and_a_kill_between_them_loses_and_doub
     monkeypatch.setattr(planner_module, "PART_SIZE", 10)
     for _ in range(35):
         at_noon()
-    parts = loaded().plan_due(now=NOON)
-    assert [next(parts), next(parts)] == [10, 10]
+    parts = loaded().plan_due(now=NOON, is_queued=True)
+    assert [len(next(parts)), len(next(parts))] == [10, 10]
     parts.close()
 
     assert Lease.objects.get().planned_through.timestamp() == NOON - 0.5
-    assert list(loaded(lead("second"), now=NOON + 1).plan_due(now=NOON + 1)) == [10, 10, 10, 5]
+    parts = loaded(lead("second"), now=NOON + 1).plan_due(now=NOON + 1, is_queued=True)
+    assert [len(keys) for keys in parts] == [10, 10, 10, 5]
     assert Run.objects.count() == 35
     assert Lease.objects.get().planned_through.timestamp() == NOON + 1
+
+
+def test_only_what_is_to_run_is_queued(at_noon):
+    at_noon()
+    at_noon(paused_until=datetime.fromtimestamp(NOON + 60, UTC))
+
+    keys = [key for part in loaded().plan_due(now=NOON, is_queued=True) for key in part]
+
+    queued = Run.objects.get(state="queued")
+    assert keys == [queued.pk.hex]
+    assert queued.queued_at == queued.planned_at == datetime.fromtimestamp(NOON, UTC)
+    assert Run.objects.get(state="skipped").queued_at is None
 
 
 def test_a_pass_costs_the_same_queries_for_one_and_for_many(at_noon):

@@ -17,24 +17,15 @@ from schedules.beat import QlikScheduler
 from schedules.lease import LeaseLostError
 from schedules.models import Lease, Run
 from schedules.publisher import RETRY_SECONDS, Publisher
+from tests.clock import TurnedClock
 from tests.conftest import ORIGIN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Clock:
-    """A monotonic clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch) -> TurnedClock:
+    clock = TurnedClock()
     monkeypatch.setattr(publisher_module, "time", clock)
     return clock
 
@@ -86,6 +77,40 @@ def test_what_is_planned_is_queued_first_and_sent_then_the_longest_due_first(mak
 
     assert count("queued") == 3
     assert sent(redis_server) == list(Run.objects.order_by("due_at").values_list("pk", flat=True))
+
+
+def test_what_was_queued_when_it_was_planned_needs_no_look_at_the_ledger(make_publisher, plan_runs, redis_server):
+    plan_runs(3)
+    publisher = make_publisher()
+    publisher.send()
+    keys = [run.pk.hex for run in Run.objects.all()]
+
+    assert publisher.publish(keys)
+
+    assert sent(redis_server)[3:] == [UUID(key) for key in keys]
+
+
+def test_queued_runs_that_redis_does_not_take_are_planned_again(make_publisher, plan_runs, redis_server):
+    plan_runs(3)
+    publisher = make_publisher()
+    publisher.send()
+    assert publisher.is_open()
+    redis_server.stop()
+
+    assert not publisher.publish([run.pk.hex for run in Run.objects.all()])
+
+    assert count("planned") == 3
+    assert not publisher.is_open()
+
+
+@pytest.mark.parametrize("limit", ["BUTLER_MAX_CONCURRENT_STARTS", "BUTLER_MAX_STARTS_PER_SECOND"])
+def test_with_a_limit_runs_are_planned_first(make_publisher, plan_runs, settings, limit):
+    setattr(settings, limit, 10)
+    plan_runs(3)
+    publisher = make_publisher()
+    publisher.send()
+
+    assert not publisher.is_open()
 
 
 def test_many_runs_share_a_message(make_publisher, plan_runs, redis_server, monkeypatch):
