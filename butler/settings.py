@@ -145,6 +145,9 @@ def _database() -> dict[str, Any]:
         }
     else:
         options["CONN_HEALTH_CHECKS"] = True
+        # A process that is frozen, or cut off, in the middle of a transaction must not hold its locks for longer than
+        # the lease of beat lasts
+        options.setdefault("OPTIONS", {}).setdefault("options", "-c idle_in_transaction_session_timeout=3s")
     return options
 
 
@@ -163,6 +166,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_RESULT_EXPIRES = None
 CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_CONSUMER = "butler.consumer:PromptConsumer"
 CELERY_WORKER_POOL = "threads"
 # Messages in hand at once; the calls that they ask for share BUTLER_WORKER_CONCURRENCY threads
 CELERY_WORKER_CONCURRENCY = 4

@@ -132,10 +132,17 @@ class QlikScheduler(DatabaseScheduler):
             connection.close()
 
     @cached_property
-    def _publisher(self) -> Publisher:
-        # The library's own producer would wait until Redis returns
+    def producer(self) -> Any:
+        """What sends messages, of runs and of the library's tasks.
+
+        The library's own would wait until Redis returns, and everything with it.
+        """
         connection = self.app.connection_for_write(transport_options={"max_retries": 0})
-        return Publisher(self._lease, app=self.app, producer=self.Producer(connection, auto_declare=False))
+        return self.Producer(connection, auto_declare=False)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self._lease, app=self.app, producer=self.producer)
 
     # What follows keeps the library's half going for other periodic tasks, and away from schedules
 
@@ -164,8 +171,8 @@ class QlikScheduler(DatabaseScheduler):
         return is_changed
 
     def _run_library(self) -> None:
-        """Let the library run its periodic tasks when one is due or it wants to look again."""
-        if time.monotonic() < self._library_at:
+        """Let the library run its periodic tasks when one is due or it wants to look again; they wait for Redis."""
+        if time.monotonic() < self._library_at or not self._publisher.has_redis:
             return
         self._library_at = time.monotonic() + PULSE_SECONDS
         try:

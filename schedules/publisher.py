@@ -80,6 +80,11 @@ class Publisher:
             self._lose_redis(error)
         return self._is_sure
 
+    @property
+    def has_redis(self) -> bool:
+        """Whether Redis answered the last time it was needed."""
+        return self._is_sure
+
     def is_open(self) -> bool:
         """Return whether runs may go as soon as they are planned: no limit is set, and Redis is not in doubt."""
         return self._is_sure and not self._most_in_hand and not settings.BUTLER_MAX_STARTS_PER_SECOND

@@ -77,6 +77,21 @@ def test_rows_wait_for_redis_and_are_sent_when_it_returns(beat, make_schedule, r
     assert sent >= {str(run.pk) for run in Run.objects.all()[:2]}
 
 
+def test_the_librarys_tasks_wait_for_redis_and_hold_nothing_up(beat, make_schedule, redis_server, caplog):
+    every_second = IntervalSchedule.objects.create(every=1, period="seconds")
+    PeriodicTask.objects.create(name="other", task="other.task", interval=every_second)
+    make_schedule(cron_schedule="* * * * * *")
+    redis_server.stop()
+
+    tick_until(beat, lambda: Run.objects.count() >= 3)
+    redis_server.start()
+    tick_until(beat, lambda: not Run.objects.filter(state="planned").exists(), seconds=2)
+
+    assert "Traceback" not in caplog.text
+    with redis_server.client() as client:
+        tick_until(beat, lambda: any(b"other.task" in message for message in client.lrange("butler", 0, -1)))
+
+
 def test_a_look_that_falls_together_with_a_pass_publishes_both(beat, make_schedule, redis_server):
     schedule = make_schedule(cron_schedule="* * * * * *")
     tick_until(beat, lambda: Run.objects.exists())

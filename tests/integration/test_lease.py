@@ -7,9 +7,17 @@ import subprocess
 import sys
 
 import pytest
+from django.db import DatabaseError, connection, connections, transaction
 
 from schedules import lease as lease_module
-from schedules.lease import LEASE_SECONDS, LeaseLostError, PlannerLease, is_gone, name_this_process
+from schedules.lease import (
+    LEASE_SECONDS,
+    LeaseLostError,
+    PlannerLease,
+    is_gone,
+    lock_lease,
+    name_this_process,
+)
 from schedules.models import Lease, from_epoch
 from tests.clock import TurnedClock
 
@@ -117,3 +125,21 @@ def test_only_processes_of_this_system_are_known_to_be_gone():
     assert not is_gone("elsewhere/boot/999999999")
     assert not is_gone("")
     assert not is_gone(f"{here}/{os.getppid()}")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite cannot end another process's transaction")
+def test_who_freezes_within_a_transaction_does_not_hold_the_lease_for_ever():
+    PlannerLease().keep()
+    frozen = connections.create_connection("default")
+    with frozen.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT 1 FROM {Lease._meta.db_table} FOR UPDATE")  # noqa: S608 -- a constant
+
+        with transaction.atomic(), connection.cursor() as other:
+            other.execute("SET LOCAL lock_timeout = '10s'")
+            lock_lease()
+
+        with pytest.raises(DatabaseError):
+            cursor.execute("SELECT 1")
+    frozen.close()
