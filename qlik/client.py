@@ -7,17 +7,47 @@ the caller's decision.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPMethod
+from http import HTTPMethod, HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
+from qlik.documents import (
+    Document,
+    ExecutionResult,
+    ExecutionSession,
+    ReloadTask,
+    Task,
+    read_reload_task,
+    read_result,
+    read_session,
+    read_task,
+)
 from qlik.errors import OutcomeUnknownError, RefusedError, shorten_text
+from qlik.filters import Filter
 from qlik.settings import QrsSettings
 from qlik.transport import Answer, Transport
 
 NO_SESSION = UUID(int=0)
+#: The longest filter of one call, in characters as a URL has them: some 110 ids. Longer ones are split, so that a
+#: request's first line stays below the 8 KB that servers and proxies on the way take.
+FILTER_LENGTH = 7_000
+
+# What reading an answer raises when it is not what it should be
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class Identified(Protocol):
+    """Something that QRS has an id for."""
+
+    @property
+    def id(self) -> UUID:
+        """QRS's id."""
+
+
+Row = TypeVar("Row", bound=Identified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +87,24 @@ class QrsClient:
         try:
             document = _read_object(answer)
             return About(document["buildVersion"], document["buildDate"], document["nodeType"])
-        except (ValueError, KeyError) as error:
+        except UNREADABLE as error:
             raise _unreadable(answer) from error
 
     def start_task(self, task_id: UUID) -> None:
         """Ask for a start. QRS says only that it received the call, not that the task began."""
-        answer = self._transport.send(HTTPMethod.POST, f"/qrs/task/{task_id}/start")
-        if answer.content:
-            raise _unreadable(answer)
+        self._command(f"/qrs/task/{task_id}/start")
+
+    def start_many(self, task_ids: Sequence[UUID]) -> None:
+        """Ask for the start of several tasks in one call; of no tasks there is none.
+
+        QRS says only that it received the call, and of an unknown task among them nothing but that there is one.
+        """
+        if task_ids:
+            self._command("/qrs/task/start/many", body=[str(task_id) for task_id in task_ids])
+
+    def stop_task(self, task_id: UUID) -> None:
+        """Ask for the end of every run of a task. It takes a while; a task that does not run is no error."""
+        self._command(f"/qrs/task/{task_id}/stop")
 
     def start_task_synchronously(self, task_id: UUID) -> UUID:
         """Start a task and return its execution session, which lasts as long as the run.
@@ -74,11 +114,66 @@ class QrsClient:
         answer = self._transport.send(HTTPMethod.POST, f"/qrs/task/{task_id}/start/synchronous")
         try:
             session_id = UUID(str(_read_object(answer)["value"]))
-        except (ValueError, KeyError) as error:
+        except UNREADABLE as error:
             raise _unreadable(answer) from error
         if session_id == NO_SESSION:
             raise _not_begun(task_id, answer)
         return session_id
+
+    def get_session(self, session_id: UUID) -> ExecutionSession | None:
+        """Return a run that is not over; None when it is, or never was."""
+        try:
+            answer = self._transport.send(HTTPMethod.GET, f"/qrs/executionsession/{session_id}")
+        except RefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        try:
+            return read_session(_read_object(answer))
+        except UNREADABLE as error:
+            raise _unreadable(answer) from error
+
+    def list_sessions(self, *, where: Filter | str = "") -> list[ExecutionSession]:
+        """Return the runs that are not over and pass the filter, one call for some 110 ids."""
+        return self._list("/qrs/executionsession/full", read_session, where)
+
+    def list_results(self, *, where: Filter | str, order_by: str = "") -> list[ExecutionResult]:
+        """Return the attempts of runs that pass the filter, one call for some 110 ids.
+
+        `order_by` reads like `startTime desc`. It holds for each call: of a filter that had to be split, for the
+        attempts of one session, but not from one session to another.
+        """
+        return self._list("/qrs/executionresult/full", read_result, where, order_by)
+
+    def list_reload_tasks(self, *, where: Filter | str = "") -> list[ReloadTask]:
+        """Return the reload tasks that pass the filter."""
+        return self._list("/qrs/reloadtask/full", read_reload_task, where)
+
+    def find_tasks(self, where: Filter | str) -> list[Task]:
+        """Return the tasks of every kind that pass the filter."""
+        return self._list("/qrs/task/full", read_task, where)
+
+    def _command(self, path: str, *, body: object = None) -> None:
+        """Make a call whose answer is that there is none."""
+        answer = self._transport.send(HTTPMethod.POST, path, body=body)
+        if answer.content:
+            raise _unreadable(answer)
+
+    def _list(self, path: str, read: Callable[[Document], Row], where: Filter | str, order_by: str = "") -> list[Row]:
+        condition = where if isinstance(where, Filter) else Filter((where,) if where else ())
+        rows: dict[UUID, Row] = {}
+        for part in condition.split(FILTER_LENGTH):
+            for row in self._list_part(path, read, {"filter": str(part), "orderby": order_by}):
+                # A row may pass several parts
+                rows.setdefault(row.id, row)
+        return list(rows.values())
+
+    def _list_part(self, path: str, read: Callable[[Document], Row], query: dict[str, str]) -> list[Row]:
+        answer = self._transport.send(HTTPMethod.GET, path, query=query)
+        try:
+            return [read(document) for document in _read_array(answer)]
+        except UNREADABLE as error:
+            raise _unreadable(answer) from error
 
 
 def _read_object(answer: Answer) -> dict[str, Any]:
@@ -88,10 +183,18 @@ def _read_object(answer: Answer) -> dict[str, Any]:
     return document
 
 
+def _read_array(answer: Answer) -> list[Any]:
+    document = json.loads(answer.content)
+    if not isinstance(document, list):
+        raise ValueError("The answer is no JSON array.")
+    return document
+
+
 def _unreadable(answer: Answer) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"QRS took the call, but its answer ({answer.status}) cannot be read: {shorten_text(answer.text)!r}."
-        " Ask QRS whether it took effect, and check that the address is that of QRS (port 4242).",
+        " If it was to change something, ask QRS whether it took effect; check that the address is that of QRS"
+        " (port 4242).",
         status=answer.status,
         text=answer.text,
     )

@@ -6,8 +6,12 @@ from enum import IntEnum
 
 
 class ExecutionStatus(IntEnum):
-    """The `status` of an execution result, as `GET /qrs/about/api/enums` lists it."""
+    """The `status` of an execution result, as `GET /qrs/about/api/enums` lists it.
 
+    A number that is not listed here becomes UNKNOWN: a newer release of Sense may have more of them.
+    """
+
+    UNKNOWN = -1
     NEVER_STARTED = 0
     TRIGGERED = 1
     STARTED = 2
@@ -23,6 +27,10 @@ class ExecutionStatus(IntEnum):
     RESET = 12
     DISTRIBUTION_QUEUE = 13
     DISTRIBUTION_RUNNING = 14
+
+    @classmethod
+    def _missing_(cls, value: object) -> ExecutionStatus | None:
+        return cls.UNKNOWN if isinstance(value, int) else None
 
     @property
     def is_running(self) -> bool:

@@ -6,16 +6,19 @@ nor a reset. The connection knows, so it raises our error itself: urllib3 and re
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import urllib3
@@ -76,11 +79,17 @@ class Transport:
         """Close the kept-alive connections."""
         self._adapter.close()
 
-    def send(self, method: HTTPMethod, path: str) -> Answer:
-        """Make one call, once, and return its answer if that is a good one; raise a QrsError if not."""
+    def send(
+        self, method: HTTPMethod, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> Answer:
+        """Make one call, once, and return its answer if that is a good one; raise a QrsError if not.
+
+        Empty values of `query` are left out; `body` goes as JSON, and None is no body.
+        """
         xrfkey = secrets.token_hex(8)
+        prepared = self._prepare(method, path, xrfkey, query or {}, body)
         try:
-            response = self._adapter.send(self._prepare(method, path, xrfkey), timeout=self._timeout)
+            response = self._adapter.send(prepared, timeout=self._timeout)
             # An error page may quote the address that was asked for.
             content = response.content.replace(xrfkey.encode(), b"...")
         except (OSError, HTTPError) as error:
@@ -93,14 +102,20 @@ class Transport:
             raise error_for_status(status=answer.status, text=answer.text)
         return answer
 
-    def _prepare(self, method: HTTPMethod, path: str, xrfkey: str) -> requests.PreparedRequest:
+    def _prepare(
+        self, method: HTTPMethod, path: str, xrfkey: str, query: Mapping[str, str], body: object
+    ) -> requests.PreparedRequest:
         # What prepare() would make of these parts, which need none of its checks, in a tenth of the time
         prepared = requests.PreparedRequest()
         prepared.method = method
-        prepared.url = f"{self._url}{path}?xrfkey={xrfkey}"
+        words = "".join(f"&{name}={quote(value, safe='')}" for name, value in query.items() if value)
+        prepared.url = f"{self._url}{path}?xrfkey={xrfkey}{words}"
         prepared.headers = CaseInsensitiveDict({**self._headers, "X-Qlik-Xrfkey": xrfkey})
+        if body is not None:
+            prepared.body = json.dumps(body).encode()
+            prepared.headers["Content-Type"] = "application/json"
         if method is HTTPMethod.POST:
-            prepared.headers["Content-Length"] = "0"
+            prepared.headers["Content-Length"] = str(len(prepared.body or b""))
         return prepared
 
 

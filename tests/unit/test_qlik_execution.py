@@ -8,6 +8,7 @@ from qlik.execution import ExecutionStatus
 
 # code, name, running, success, bad end
 STATES = [
+    (-1, "UNKNOWN", False, False, False),
     (0, "NEVER_STARTED", False, False, False),
     (1, "TRIGGERED", True, False, False),
     (2, "STARTED", True, False, False),
@@ -35,3 +36,12 @@ def test_every_code_is_what_qlik_says_it_is(code: int, name: str, running: bool,
 
 def test_there_are_no_other_codes() -> None:
     assert [status.value for status in ExecutionStatus] == [code for code, *_ in STATES]
+
+
+def test_a_number_of_a_newer_release_is_unknown() -> None:
+    assert ExecutionStatus(99) is ExecutionStatus.UNKNOWN
+
+
+def test_a_text_is_no_state() -> None:
+    with pytest.raises(ValueError, match="'running' is not a valid ExecutionStatus"):
+        ExecutionStatus("running")
