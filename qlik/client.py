@@ -27,8 +27,9 @@ from qlik.documents import (
 )
 from qlik.errors import OutcomeUnknownError, RefusedError, shorten_text
 from qlik.filters import Filter
+from qlik.hosts import Hosts
 from qlik.settings import QrsSettings
-from qlik.transport import Answer, Transport
+from qlik.transport import Answer, Call
 
 NO_SESSION = UUID(int=0)
 #: The longest filter of one call, in characters as a URL has them: some 110 ids. Longer ones are split, so that a
@@ -60,14 +61,14 @@ class About:
 
 
 class QrsClient:
-    """One QRS. Serves any number of threads of one process; make it after a fork, and once.
+    """One site's QRS. Serves any number of threads of one process; make it after a fork, and once.
 
     Each call raises the `QrsError` whose class says what may be done next.
     """
 
     def __init__(self, settings: QrsSettings) -> None:
         """Read the certificate files, without connecting. Raises CertificateError when they are unusable."""
-        self._transport = Transport(settings)
+        self._hosts = Hosts(settings)
 
     def __enter__(self) -> Self:
         return self
@@ -79,11 +80,11 @@ class QrsClient:
 
     def close(self) -> None:
         """Close the kept-alive connections."""
-        self._transport.close()
+        self._hosts.close()
 
     def about(self) -> About:
         """Return the version of QRS: the cheapest check of connection, certificates and user."""
-        answer = self._transport.send(HTTPMethod.GET, "/qrs/about")
+        answer = self._hosts.send(Call(method=HTTPMethod.GET, path="/qrs/about"))
         try:
             document = _read_object(answer)
             return About(document["buildVersion"], document["buildDate"], document["nodeType"])
@@ -111,7 +112,7 @@ class QrsClient:
 
         Raises RefusedError also when QRS answers that the task did not begin.
         """
-        answer = self._transport.send(HTTPMethod.POST, f"/qrs/task/{task_id}/start/synchronous")
+        answer = self._hosts.send(Call(method=HTTPMethod.POST, path=f"/qrs/task/{task_id}/start/synchronous"))
         try:
             session_id = UUID(str(_read_object(answer)["value"]))
         except UNREADABLE as error:
@@ -123,7 +124,7 @@ class QrsClient:
     def get_session(self, session_id: UUID) -> ExecutionSession | None:
         """Return a run that is not over; None when it is, or never was."""
         try:
-            answer = self._transport.send(HTTPMethod.GET, f"/qrs/executionsession/{session_id}")
+            answer = self._hosts.send(Call(method=HTTPMethod.GET, path=f"/qrs/executionsession/{session_id}"))
         except RefusedError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -155,7 +156,7 @@ class QrsClient:
 
     def _command(self, path: str, *, body: object = None) -> None:
         """Make a call whose answer is that there is none."""
-        answer = self._transport.send(HTTPMethod.POST, path, body=body)
+        answer = self._hosts.send(Call(method=HTTPMethod.POST, path=path, body=body))
         if answer.content:
             raise _unreadable(answer)
 
@@ -169,7 +170,7 @@ class QrsClient:
         return list(rows.values())
 
     def _list_part(self, path: str, read: Callable[[Document], Row], query: dict[str, str]) -> list[Row]:
-        answer = self._transport.send(HTTPMethod.GET, path, query=query)
+        answer = self._hosts.send(Call(method=HTTPMethod.GET, path=path, query=query))
         try:
             return [read(document) for document in _read_array(answer)]
         except UNREADABLE as error:

@@ -38,8 +38,9 @@ class RefusedError(QrsError):
 
 
 NEXT_STEPS: dict[int, str] = {
+    HTTPStatus.FOUND: "It wants a person to sign in: check the address, and how calls say who makes them.",
     HTTPStatus.BAD_REQUEST: "Check that the task exists.",
-    HTTPStatus.UNAUTHORIZED: "Check the user directory and user id that calls are made as.",
+    HTTPStatus.UNAUTHORIZED: "Check the user, or the token, that calls are made with.",
     HTTPStatus.FORBIDDEN: "Check the rights of the user that calls are made as.",
     HTTPStatus.NOT_FOUND: "Check that the task exists, and that the address is that of QRS (port 4242).",
     HTTPStatus.SERVICE_UNAVAILABLE: "QRS is starting or overloaded: try again later.",

@@ -1,4 +1,4 @@
-"""The TLS side of a QRS connection: the three files that Qlik Sense exports, made into one context."""
+"""The TLS side of a connection: the files that Qlik Sense exports, made into one context."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from qlik.errors import CertificateError
+from qlik.settings import QrsSettings
 
 CLIENT_FILE = "client.pem"
 KEY_FILE = "client_key.pem"
@@ -32,21 +33,30 @@ HANDSHAKE_ALERTS = frozenset(
 )
 
 
-def make_client_context(
-    folder: Path, *, key_password: str | None, verify: bool, check_host_name: bool
-) -> ssl.SSLContext:
+def list_certificate_files(settings: QrsSettings) -> tuple[Path, ...]:
+    """Return the files that a context is made from, whether they are there or not."""
+    names = (CLIENT_FILE, KEY_FILE, ROOT_FILE) if settings.shows_certificate else (ROOT_FILE,)
+    return tuple(settings.certificate_folder / name for name in names)
+
+
+def make_client_context(settings: QrsSettings) -> ssl.SSLContext:
     """Return a context that shows client.pem and trusts root.pem and nothing else.
 
-    Raises CertificateError for a file that is missing, unreadable or does not fit the others.
+    For a virtual proxy it shows nothing, and trusts the system's authorities where there is no root.pem. Raises
+    CertificateError for a file that is missing, unreadable or does not fit the others.
     """
+    folder = settings.certificate_folder
     # Not create_default_context: from Python 3.13 on it demands extensions that Qlik's root need not have.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _load_client_certificate(context, folder, key_password)
-    context.check_hostname = verify and check_host_name
-    if verify:
+    if settings.shows_certificate:
+        _load_client_certificate(context, folder, settings.key_password)
+    context.check_hostname = settings.verify and settings.check_host_name
+    if not settings.verify:
+        context.verify_mode = ssl.CERT_NONE
+    elif settings.shows_certificate or (folder / ROOT_FILE).exists():
         _load_root(context, folder / ROOT_FILE)
     else:
-        context.verify_mode = ssl.CERT_NONE
+        context.load_default_certs()
     return context
 
 

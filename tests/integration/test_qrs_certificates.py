@@ -7,6 +7,7 @@ import shutil
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from qlik.client import QrsClient
 from qlik.errors import CertificateError, NotStartedError
-from qlik.settings import QrsSettings
+from qlik.expiry import list_expiries
+from qlik.settings import Authentication, QrsSettings
 from qlik.simulator.documents import ABOUT
 from qlik.simulator.listener import Listener, Reply
 from qlik.simulator.server import Simulator
@@ -166,5 +168,53 @@ def test_verification_off_is_one_warning(named_elsewhere: QrsSettings, caplog: p
 def test_no_authority_but_the_site_s_own_is_trusted(settings: QrsSettings) -> None:
     with QrsClient(settings) as client:
         client.about()
-        context = client._transport._adapter._pool.conn_kw["ssl_context"]
+        context = client._hosts._transports[0]._connections._adapter._pool.conn_kw["ssl_context"]
     assert context.cert_store_stats()["x509_ca"] == 1
+
+
+# Until when they are good
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> QrsSettings:
+    """Certificates of which the client's is good until the end of March, and the root until the year 3000."""
+    authority = trustme.CA()
+    client = authority.issue_cert(common_name="client", not_after=datetime(2026, 3, 31, 22, tzinfo=UTC))
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    authority.cert_pem.write_to_path(tmp_path / "root.pem")
+    return QrsSettings(url="https://nowhere", certificate_folder=tmp_path)
+
+
+def test_it_tells_until_when_each_certificate_is_good(dated: QrsSettings) -> None:
+    client, root = list_expiries(dated)
+    assert (client.file.name, client.expires_at) == ("client.pem", datetime(2026, 3, 31, 22, tzinfo=UTC))
+    assert (root.file.name, root.expires_at.year) == ("root.pem", 3000)
+    assert client.expires_at.utcoffset() == root.expires_at.utcoffset() == timedelta()
+
+
+def test_of_several_certificates_the_first_is_the_client_s(dated: QrsSettings) -> None:
+    file = dated.certificate_folder / "client.pem"
+    file.write_bytes(file.read_bytes() + (dated.certificate_folder / "root.pem").read_bytes())
+    assert list_expiries(dated)[0].expires_at.year == 2026
+
+
+def test_of_several_roots_one_that_is_good_is_enough(dated: QrsSettings) -> None:
+    folder = dated.certificate_folder
+    (folder / "root.pem").write_bytes((folder / "client.pem").read_bytes() + (folder / "root.pem").read_bytes())
+    assert list_expiries(dated)[1].expires_at.year == 3000
+
+
+def test_with_a_proxy_there_is_at_most_a_root(dated: QrsSettings) -> None:
+    by_proxy = replace(dated, authentication=Authentication.JWT, jwt="a.b.c")
+    assert [expiry.file.name for expiry in list_expiries(by_proxy)] == ["root.pem"]
+    (dated.certificate_folder / "root.pem").unlink()
+    assert list_expiries(by_proxy) == []
+
+
+@pytest.mark.parametrize("name", ["client.pem", "root.pem"])
+def test_a_date_that_cannot_be_read_is_told(dated: QrsSettings, name: str) -> None:
+    file = dated.certificate_folder / name
+    for spoil in (lambda: file.write_text("nonsense"), file.unlink):
+        spoil()
+        with pytest.raises(CertificateError, match=f"{name} holds no certificate in PEM format"):
+            list_expiries(dated)

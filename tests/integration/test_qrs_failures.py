@@ -7,9 +7,7 @@ import socket
 import ssl
 import sys
 import traceback
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -17,13 +15,14 @@ from uuid import UUID
 import pytest
 
 from qlik.client import QrsClient
+from qlik.connections import make_pool
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError, RefusedError
 from qlik.settings import QrsSettings
-from qlik.simulator.certificates import ensure_certificates, make_server_context
+from qlik.simulator.certificates import ensure_certificates
 from qlik.simulator.faults import Fault, FaultKind
-from qlik.simulator.listener import Ending, Listener, Reply, Request
+from qlik.simulator.listener import Ending, Reply, Request
 from qlik.simulator.server import Simulator
-from qlik.transport import _make_pool
+from tests.integration.https_server import https_server
 from tests.integration.plain_qrs import SALES
 
 TASK = UUID(SALES)
@@ -54,22 +53,6 @@ def fail(settings: QrsSettings, kind: type[QrsError]) -> QrsError:
         client.start_task_synchronously(TASK)
     assert type(caught.value) is kind, caught.value
     return caught.value
-
-
-@contextmanager
-def https_server(
-    folder: Path, answer: Callable[[Request], Reply], *, version: ssl.TLSVersion | None = None
-) -> Iterator[str]:
-    """Run a server that answers as told; yields its address."""
-    context = make_server_context(folder)
-    if version:
-        context.maximum_version = version
-    listener = Listener(host="127.0.0.1", port=0, answer=answer, context=context)
-    listener.start()
-    try:
-        yield listener.url
-    finally:
-        listener.close()
 
 
 def accept_and_hang_up(server: socket.socket, words: bytes) -> None:
@@ -159,7 +142,7 @@ def test_a_client_certificate_of_another_site_is_surely_not_started(
 def test_a_request_that_could_not_be_sent_whole_is_surely_not_started(settings: QrsSettings) -> None:
     """The server may hang up between the handshake and the request."""
     with https_server(settings.certificate_folder, lambda _: Reply(201)) as url:
-        connection = _make_pool(replace(settings, url=url))._new_conn()
+        connection = make_pool(settings, url)._new_conn()
         connection.connect()
     connection.request("POST", "/qrs/task/start/many", headers={"X": "x" * 8_000_000})
     with pytest.raises(NotStartedError):

@@ -16,9 +16,10 @@ from qlik.errors import OutcomeUnknownError, QrsError, RefusedError
 from qlik.execution import ExecutionStatus
 from qlik.filters import all_of, equals, one_of
 from qlik.settings import QrsSettings
-from qlik.simulator.certificates import ensure_certificates, make_server_context
-from qlik.simulator.listener import Listener, Reply, Request
+from qlik.simulator.certificates import ensure_certificates
+from qlik.simulator.listener import Reply, Request
 from qlik.simulator.server import Simulator
+from tests.integration.https_server import https_server
 from tests.integration.plain_qrs import DISABLED, FAILING, ORDERS, SALES, UNKNOWN
 
 TASK = UUID(SALES)
@@ -39,11 +40,8 @@ def answering(folder: Path, answer: Callable[[Request], object]) -> Iterator[Qrs
         return body if isinstance(body, Reply) else Reply(200, json.dumps(body).encode())
 
     ensure_certificates(folder)
-    listener = Listener(host="127.0.0.1", port=0, answer=reply, context=make_server_context(folder))
-    listener.start()
-    with QrsClient(QrsSettings(url=listener.url, certificate_folder=folder)) as client:
+    with https_server(folder, reply) as url, QrsClient(QrsSettings(url=url, certificate_folder=folder)) as client:
         yield client
-    listener.close()
 
 
 # Starting and stopping

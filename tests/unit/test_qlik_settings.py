@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qlik.settings import QrsSettings
+from qlik.settings import Authentication, QrsSettings
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJ1c2VySWQiOiJidXRsZXIifQ.c2ln_-bmF0dXJl"
 
 
 def make_settings(**values: object) -> QrsSettings:
@@ -48,6 +50,17 @@ def test_it_refuses_an_address_without_tls_or_host(url: str) -> None:
         make_settings(url=url)
 
 
+def test_several_addresses_stand_in_their_order() -> None:
+    urls = make_settings(url="https://one:4242/ , https://two:4242,https://three/prefix/").urls
+    assert urls == ("https://one:4242", "https://two:4242", "https://three/prefix")
+
+
+@pytest.mark.parametrize("url", ["https://one:4242,", ",https://one:4242", "https://one:4242,http://two:4242"])
+def test_each_of_several_addresses_must_be_one(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address of QRS"):
+        make_settings(url=url)
+
+
 @pytest.mark.parametrize(
     "user", ["", "sa_repository", "\\sa_repository", "Internal\\", "Internal\\x;UserId=y", "I\\x\r\nA: b", "I\\å"]
 )
@@ -58,3 +71,37 @@ def test_it_refuses_a_user_that_is_not_a_directory_and_an_id(user: str) -> None:
 
 def test_the_pass_phrase_is_not_shown() -> None:
     assert "hunter2" not in repr(make_settings(key_password="hunter2"))
+
+
+def test_each_way_in_has_its_header() -> None:
+    assert make_settings().identity_headers == {"X-Qlik-User": "UserDirectory=Internal;UserId=sa_repository"}
+    by_token = make_settings(authentication=Authentication.JWT, jwt=JWT)
+    assert by_token.identity_headers == {"Authorization": f"Bearer {JWT}"}
+    by_header = make_settings(authentication=Authentication.HEADER, header_name="hdr-usr")
+    assert by_header.identity_headers == {"hdr-usr": r"Internal\sa_repository"}
+
+
+def test_a_token_needs_no_user() -> None:
+    make_settings(authentication=Authentication.JWT, jwt=JWT, user="")
+
+
+@pytest.mark.parametrize("jwt", ["", "secret", "a.b", "a.b.c.d", "a.b.c\n", "a.b.c\r\nX: y", "a.b.ö", "Bearer a.b.c"])
+def test_it_refuses_a_token_that_is_none_without_telling_it(jwt: str) -> None:
+    with pytest.raises(ValueError, match="The JWT must be three texts") as caught:
+        make_settings(authentication=Authentication.JWT, jwt=jwt)
+    assert jwt == "" or jwt not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "hdr usr", "hdr:usr", "hdr\nusr", "hdr-usr\n", "hdr-üser"])
+def test_it_refuses_a_header_that_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a header"):
+        make_settings(authentication=Authentication.HEADER, header_name=name)
+
+
+def test_a_header_needs_a_user() -> None:
+    with pytest.raises(ValueError, match="is no QRS user"):
+        make_settings(authentication=Authentication.HEADER, header_name="hdr-usr", user="")
+
+
+def test_the_token_is_not_shown() -> None:
+    assert JWT not in repr(make_settings(authentication=Authentication.JWT, jwt=JWT))
