@@ -38,7 +38,9 @@ def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]
         return []
     try:
         QrsClient(qrs_settings()).close()
-    except (CertificateError, ValueError) as error:
+    except ValueError as error:
+        return [_describe_wrong_setting(error)]
+    except CertificateError as error:
         hint = "QRS_CERT_DIR must hold client.pem, client_key.pem and root.pem as Qlik Sense exports them."
         return [checks.Error(str(error), hint=hint, id="butler.E002")]
     if settings.QRS_VERIFY == "off":
@@ -47,3 +49,10 @@ def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]
             checks.Warning("QRS_VERIFY is off: anyone in the network can pose as QRS.", hint=hint, id="butler.W001")
         ]
     return []
+
+
+def _describe_wrong_setting(error: ValueError) -> checks.CheckMessage:
+    if settings.QRS_AUTH == "certificate":
+        return checks.Error(str(error), hint="Correct QRS_USER or QRS_URL.", id="butler.E002")
+    hint = "QRS_AUTH=jwt needs QRS_JWT or QRS_JWT_FILE; QRS_AUTH=header needs QRS_HEADER_NAME and QRS_USER."
+    return checks.Error(f"QRS_AUTH is {settings.QRS_AUTH}, but: {error}", hint=hint, id="butler.E003")

@@ -15,6 +15,8 @@ from django.core.management.utils import get_random_secret_key
 #: Values come from the process environment; `NAME_FILE` names a file that holds the value of NAME.
 env = environ.FileAwareEnv()
 
+SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+
 
 def read_files(*paths: Path) -> None:
     """Take what the given `NAME=value` files say, for names that the environment leaves open.
@@ -58,7 +60,7 @@ def read_timeouts(name: str, *, default: str) -> tuple[float, float]:
     """
     value = read_text(name, default)
     parts = [part.strip() for part in value.split(",")]
-    if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", part) for part in parts):
+    if len(parts) > 2 or not all(SECONDS.fullmatch(part) for part in parts):
         raise _wrong(name, value, "must be seconds such as 30, or two numbers such as 5,30 (connect, answer)")
     connect, answer = float(parts[0]), float(parts[-1])
     if connect <= 0 or answer <= 0:
@@ -66,21 +68,31 @@ def read_timeouts(name: str, *, default: str) -> tuple[float, float]:
     return connect, answer
 
 
+def read_seconds(name: str, *, default: float) -> float:
+    """Return the value of `name`, a number of seconds."""
+    value = read_text(name)
+    if not value:
+        return default
+    if not SECONDS.fullmatch(value) or not float(value):
+        raise _wrong(name, value, "must be seconds such as 60, more than 0 and less than 10000")
+    return float(value)
+
+
 def read_url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
     """Return the value of `name`, a URL of one of the `schemes` with a host; an empty default stays empty."""
     value = read_text(name, default)
     if not value:
         return value
-    try:
-        parts = urlsplit(value)
-        well_formed = parts.scheme in schemes and bool(parts.hostname or parts.path.strip("/"))
-        _ = parts.port
-    except ValueError:
-        well_formed = False
-    if not well_formed:
-        expected = " or ".join(f"{scheme}://..." for scheme in schemes)
-        raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}")
+    _check_url(name, value, schemes)
     return value
+
+
+def read_url_list(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
+    """Return the value of `name`, one or more URLs as of `read_url`, with commas and nothing else between them."""
+    urls = [url.strip() for url in read_text(name, default).split(",")]
+    for url in urls:
+        _check_url(name, url, schemes)
+    return ",".join(urls)
 
 
 def read_redis_url(name: str, *, default: str) -> str:
@@ -126,6 +138,18 @@ def _read_or_make_key(kept_in: Path) -> str:
     finally:
         draft.unlink()
     return kept_in.read_text().strip()
+
+
+def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(value)
+        well_formed = parts.scheme in schemes and bool(parts.hostname or parts.path.strip("/"))
+        _ = parts.port
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        expected = " or ".join(f"{scheme}://..." for scheme in schemes)
+        raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}")
 
 
 def without_password(url: str) -> str:

@@ -42,13 +42,19 @@ BUTLER_MAX_STARTS_PER_SECOND = settings_from.read_whole_number(
 REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service
-QRS_URL = settings_from.read_url("QRS_URL", default="https://127.0.0.1:4242", schemes=("https",))
+QRS_URL = settings_from.read_url_list("QRS_URL", default="https://127.0.0.1:4242", schemes=("https",))
 QRS_CERT_DIR = (BASE_DIR / settings_from.read_text("QRS_CERT_DIR", str(BUTLER_DATA_DIR / "certificates"))).resolve()
+QRS_KEY_PASSWORD = settings_from.read_text("QRS_KEY_PASSWORD")
+QRS_AUTH = settings_from.read_choice("QRS_AUTH", default="certificate", allowed=("certificate", "jwt", "header"))
+QRS_JWT = settings_from.read_text("QRS_JWT")
+QRS_HEADER_NAME = settings_from.read_text("QRS_HEADER_NAME")
 QRS_USER = settings_from.read_text("QRS_USER", "Internal\\sa_repository")
 QRS_VERIFY = settings_from.read_choice(
     "QRS_VERIFY", default="full", allowed=("full", "chain", "off"), also={"true": "full", "false": "off"}
 )
+QRS_HOST_NAME = settings_from.read_text("QRS_HOST_NAME")
 QRS_TIMEOUT = settings_from.read_timeouts("QRS_TIMEOUT", default="5,30")
+QRS_TOTAL_TIMEOUT = settings_from.read_seconds("QRS_TOTAL_TIMEOUT", default=sum(QRS_TIMEOUT))
 
 # Django
 SECRET_KEY = settings_from.read_secret_key("SECRET_KEY", kept_in=BUTLER_DATA_DIR / "secret-key")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 from threading import Lock
 
 from django.conf import settings
 
 from qlik.client import QrsClient
-from qlik.settings import QrsSettings
+from qlik.settings import Authentication, QrsSettings
 
 # A cache alone would make one client for each thread of the first burst
 _making = Lock()
@@ -20,13 +21,24 @@ def qrs_settings() -> QrsSettings:
     return QrsSettings(
         url=settings.QRS_URL,
         certificate_folder=settings.QRS_CERT_DIR,
+        key_password=settings.QRS_KEY_PASSWORD or None,
+        authentication=Authentication(settings.QRS_AUTH),
+        jwt=settings.QRS_JWT,
+        header_name=settings.QRS_HEADER_NAME,
         user=settings.QRS_USER,
         verify=settings.QRS_VERIFY != "off",
         check_host_name=settings.QRS_VERIFY == "full",
+        host_name=settings.QRS_HOST_NAME or None,
         connect_timeout_seconds=connect_seconds,
         read_timeout_seconds=answer_seconds,
+        total_timeout_seconds=settings.QRS_TOTAL_TIMEOUT,
         pool_size=settings.BUTLER_WORKER_CONCURRENCY,
     )
+
+
+def longest_call() -> timedelta:
+    """Return how long a call may take when each host in turn uses up its time."""
+    return timedelta(seconds=settings.QRS_TOTAL_TIMEOUT * len(settings.QRS_URL.split(",")))
 
 
 def qrs_client() -> QrsClient:

@@ -21,7 +21,7 @@ from schedules import claims, runs
 from schedules.claims import ClaimedRun
 from schedules.lease import is_gone, name_this_process
 from schedules.models import START_RUNS_TASK, Run
-from schedules.qrs import qrs_client
+from schedules.qrs import longest_call, qrs_client
 from schedules.runs import Outcome
 from schedules.wakeup import wake_beat
 
@@ -61,8 +61,8 @@ def start_runs(run_ids: list[str]) -> None:
 def sweep_runs() -> None:
     """Bring stuck runs on: publish again what no worker took, close what its worker lost."""
     now = timezone.now()
-    # A call may take as long as QRS_TIMEOUT allows; after twice that, nobody waits for its answer
-    claim_limit = timedelta(seconds=2 * sum(settings.QRS_TIMEOUT) + 30)
+    # After twice the time that a call may take, nobody waits for its answer
+    claim_limit = 2 * longest_call() + timedelta(seconds=30)
     others = set(claims.list_claiming_workers()) - {name_this_process()}
     gone = [worker for worker in others if is_gone(worker)]
     requeued = runs.requeue_lost_messages(now=now)

@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from django.core.management import CommandError, call_command
 
 from butler.address import join_address
@@ -72,6 +78,51 @@ def test_e002_names_a_user_that_qrs_does_not_know_how_to_read(real_qrs):
     [error] = check_qrs()
     assert error.id == "butler.E002"
     assert "'nobody'" in error.msg
+
+
+def test_e002_names_a_key_whose_password_is_not_known_without_telling_it(real_qrs):
+    file = real_qrs.QRS_CERT_DIR / "client_key.pem"
+    key = load_pem_private_key(file.read_bytes(), None)
+    encryption = BestAvailableEncryption(b"open sesame")
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    real_qrs.QRS_KEY_PASSWORD = "open barley"
+    [error] = check_qrs()
+    assert error.id == "butler.E002"
+    assert "needs the right one" in error.msg
+    assert "barley" not in str(error)
+    real_qrs.QRS_KEY_PASSWORD = "open sesame"
+    assert check_qrs() == []
+
+
+def test_a_proxy_needs_no_certificates(real_qrs):
+    for name in ("client.pem", "client_key.pem", "root.pem"):
+        (real_qrs.QRS_CERT_DIR / name).unlink()
+    real_qrs.QRS_AUTH, real_qrs.QRS_JWT = "jwt", "a.b.c"
+    assert check_qrs() == []
+    real_qrs.QRS_AUTH, real_qrs.QRS_HEADER_NAME = "header", "hdr-usr"
+    assert check_qrs() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"QRS_AUTH": "jwt"}, "QRS_AUTH is jwt, but: The JWT must be three texts"),
+        ({"QRS_AUTH": "jwt", "QRS_JWT": "hunter2"}, "QRS_AUTH is jwt, but: The JWT must be three texts"),
+        ({"QRS_AUTH": "header"}, "QRS_AUTH is header, but: '' is no name of a header"),
+        (
+            {"QRS_AUTH": "header", "QRS_HEADER_NAME": "a", "QRS_USER": "x"},
+            "QRS_AUTH is header, but: 'x' is no QRS user",
+        ),
+    ],
+)
+def test_e003_names_what_the_way_in_needs(real_qrs, values, message):
+    for name, value in values.items():
+        setattr(real_qrs, name, value)
+    [error] = check_qrs()
+    assert error.id == "butler.E003"
+    assert error.msg.startswith(message)
+    assert "hunter2" not in str(error)
+    assert "QRS_AUTH=jwt needs QRS_JWT or QRS_JWT_FILE" in error.hint
 
 
 def test_w001_warns_when_nobody_checks_who_answers(real_qrs):

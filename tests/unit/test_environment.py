@@ -103,6 +103,39 @@ def test_timeouts_of_nothing_are_refused(given, value):
         settings_from.read_timeouts("THING", default="5,30")
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("60", 60.0), (" 0.5 ", 0.5), ("9999.999", 9999.999), ("", 7.5)])
+def test_seconds_are_a_number(given, value, seconds):
+    given(value)
+    assert settings_from.read_seconds("THING", default=7.5) == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "0.000", "-5", "five", "1e3", "nan", "inf", "10000", "5,30", "5s"])
+def test_seconds_that_are_no_number_are_refused(given, value):
+    given(value)
+    with refused(f"{value!r}, but it must be seconds such as 60, more than 0 and less than 10000"):
+        settings_from.read_seconds("THING", default=7.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "urls"),
+    [
+        ("https://one:4242", "https://one:4242"),
+        ("https://one:4242, https://two/prefix ,https://three", "https://one:4242,https://two/prefix,https://three"),
+        ("", "https://default"),
+    ],
+)
+def test_a_list_of_urls_has_commas_between_them(given, value, urls):
+    given(value)
+    assert settings_from.read_url_list("THING", default="https://default", schemes=("https",)) == urls
+
+
+@pytest.mark.parametrize("wrong", ["http://two", "", "two:4242"])
+def test_each_url_of_a_list_is_checked(given, wrong):
+    given(f"https://one:4242,{wrong}")
+    with refused(f"{wrong!r}, but it must be a URL that begins with https://..."):
+        settings_from.read_url_list("THING", default="", schemes=("https",))
+
+
 @pytest.mark.parametrize(
     "value", ["redis://127.0.0.1:6379/0", "rediss://:secret@redis.example.com/1", "redis://[::1]:6379", ""]
 )
