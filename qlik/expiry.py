@@ -20,15 +20,20 @@ class CertificateExpiry:
 
 
 def list_expiries(settings: QrsSettings) -> list[CertificateExpiry]:
-    """Return until when client.pem and root.pem are good; with a virtual proxy root.pem only, if it is there.
+    """Return until when client.pem and root.pem are good, of those that calls need.
 
-    Raises CertificateError for a file that cannot be read.
+    A virtual proxy asks for no client.pem, and root.pem may be missing then. Raises CertificateError for a file that
+    cannot be read.
     """
     client, root = settings.certificate_folder / CLIENT_FILE, settings.certificate_folder / ROOT_FILE
+    expiries = []
     if settings.shows_certificate:
-        # Others may follow it, but it is the first that the client shows. Of several roots one is enough.
-        return [CertificateExpiry(client, _read_ends(client)[0]), CertificateExpiry(root, max(_read_ends(root)))]
-    return [CertificateExpiry(root, max(_read_ends(root)))] if root.exists() else []
+        # Others may follow it, but it is the first that the client shows
+        expiries.append(CertificateExpiry(client, _read_ends(client)[0]))
+    if settings.verify and (settings.shows_certificate or root.exists()):
+        # Of several roots one is enough
+        expiries.append(CertificateExpiry(root, max(_read_ends(root))))
+    return expiries
 
 
 def _read_ends(file: Path) -> list[datetime]:

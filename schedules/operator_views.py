@@ -164,6 +164,7 @@ def _describe_vitals(vitals: Vitals) -> dict[str, Any]:
     return {
         "status": vitals.status,
         "reasons": vitals.problems,
+        "warnings": vitals.warnings,
         "leader": {
             "holder": leader.holder,
             "token": leader.token,
@@ -184,6 +185,7 @@ def _describe_vitals(vitals: Vitals) -> dict[str, Any]:
             "until": _instant(maintenance.ended_at),
             "reason": maintenance.reason,
         },
+        "certificates": [{"file": str(c.file), "expiresAt": format_moment(c.expires_at)} for c in vitals.certificates],
     }
 
 

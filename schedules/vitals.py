@@ -11,15 +11,21 @@ from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 
+from qlik.errors import CertificateError
+from qlik.expiry import CertificateExpiry, list_expiries
 from schedules.models import Absence, Lease, Maintenance, Run, Schedule
+from schedules.qrs import qrs_settings
 
 #: A leader renews its lease each second or two, and a standby takes over within five
 LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
 #: A worker takes a run within a second where there are enough of them
 LONGEST_WAIT = timedelta(seconds=60)
+#: From when on a certificate that expires is told: time enough to find who may export a new one
+EXPIRY_NOTICE = timedelta(days=30)
 
 _REDIS_TIMEOUT = 0.5
 _OPEN = (Run.State.PLANNED, Run.State.QUEUED, Run.State.CLAIMED)
+_RENEWAL = "Export new certificates in the QMC and put them in its place; a restart is not needed."
 _UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
 
 
@@ -48,6 +54,7 @@ class Vitals:
 
     `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
     states before a run is called. `absences` are times in which nobody planned and whose settling is not done yet.
+    `certificates` are those that calls of QRS need, none where this process cannot read them.
     """
 
     read_at: datetime
@@ -59,11 +66,23 @@ class Vitals:
     longest_waiting: Waiting | None
     absences: Sequence[Absence]
     maintenance: Maintenance | None
+    certificates: Sequence[CertificateExpiry]
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, in words, each with the next step; nothing for a service in good health."""
-        return [*self._problems_of_leader(), *self._problems_of_queue()]
+        return [*self._problems_of_leader(), *self._problems_of_queue(), *self._problems_of_certificates()]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What will be wrong before long, in words, each with the next step."""
+        soon = self.read_at + EXPIRY_NOTICE
+        return [
+            f"{certificate.file} expires on {certificate.expires_at:%Y-%m-%d at %H:%M} UTC,"
+            f" in {(certificate.expires_at - self.read_at).days} days. No task can start then. {_RENEWAL}"
+            for certificate in self.certificates
+            if self.read_at < certificate.expires_at <= soon
+        ]
 
     @property
     def status(self) -> str:
@@ -88,6 +107,12 @@ class Vitals:
                 "Look whether workers run, or start more of them."
             )
 
+    def _problems_of_certificates(self) -> Iterator[str]:
+        for certificate in self.certificates:
+            if certificate.expires_at <= self.read_at:
+                moment = f"{certificate.expires_at:%Y-%m-%d at %H:%M} UTC"
+                yield f"{certificate.file} expired on {moment}, so no task can start. {_RENEWAL}"
+
 
 def read_vitals() -> Vitals:
     """Return how the service is now, with a handful of queries and one question to Redis."""
@@ -103,6 +128,7 @@ def read_vitals() -> Vitals:
         longest_waiting=_find_longest_waiting(now=now),
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),
+        certificates=_list_certificates(),
     )
 
 
@@ -133,3 +159,11 @@ def _find_longest_waiting(*, now: datetime) -> Waiting | None:
     rows = Run.objects.filter(state__in=_UNCLAIMED).order_by("planned_at").values_list("due_at", "planned_at")
     found = rows.first()
     return None if found is None else Waiting(found[0], max(now - found[1], timedelta(0)))
+
+
+def _list_certificates() -> list[CertificateExpiry]:
+    try:
+        return list_expiries(qrs_settings())
+    except (CertificateError, ValueError):
+        # The workers need them, and may run on another machine; the system checks tell what is wrong there
+        return []

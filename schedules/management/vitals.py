@@ -24,6 +24,8 @@ def run(command: BaseCommand, **_: Any) -> None:
     vitals = read_vitals()
     for name, value in _facts_of(vitals):
         command.stdout.write(wrap(f"{name:{_LABEL_WIDTH}}{value}", indent=_LABEL_WIDTH))
+    for warning in vitals.warnings:
+        command.stdout.write(wrap(f"Warning: {warning}"))
     if vitals.problems:
         raise refusal(" ".join(["The service is degraded.", *vitals.problems]))
     command.stdout.write("The service is well.")
@@ -44,6 +46,8 @@ def _facts_of(vitals: Vitals) -> Iterator[tuple[str, str]]:
         yield "being settled", str(absence)
     if vitals.maintenance is not None:
         yield "maintenance", f"{vitals.maintenance} {vitals.maintenance.reason}".rstrip()
+    for certificate in vitals.certificates:
+        yield certificate.file.name, f"expires {certificate.expires_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _seconds(span: timedelta) -> str:

@@ -12,6 +12,7 @@ from schedules.lease import PlannerLease
 from schedules.models import Absence, Maintenance, Run, Schedule
 from tests.conftest import ORIGIN
 from tests.integration.api_calls import add
+from tests.integration.certificates import write_certificates
 
 pytestmark = pytest.mark.django_db
 
@@ -176,6 +177,8 @@ class TestHealth:
             "longestWaiting": None,
             "absences": [],
             "maintenance": None,
+            "warnings": [],
+            "certificates": [],
         }
 
     def test_it_says_what_is_wrong_and_what_is_under_way(self, client):
@@ -193,6 +196,19 @@ class TestHealth:
         assert body["longestWaiting"]["waitSeconds"] > 60
         assert body["absences"] == [{"from": "2024-03-04T06:00:00Z", "until": "2024-03-04T06:00:00Z"}]
         assert body["maintenance"] == {"from": "2024-03-04T06:00:00Z", "until": None, "reason": "upgrade"}
+
+    def test_it_warns_of_a_certificate_that_expires_soon(self, client, redis_server, settings, tmp_path):
+        PlannerLease(holder="host/boot/1").keep()
+        settings.QRS_CERT_DIR = write_certificates(tmp_path, days_left=3)
+
+        body = client.get("/v4/health").json()
+
+        (warning,) = body["warnings"]
+        own, root = body["certificates"]
+        assert (body["status"], body["reasons"]) == ("ok", [])
+        assert warning.startswith(f"{tmp_path}/client.pem expires on {own['expiresAt'][:10]} at ")
+        assert (own["file"], root["file"]) == (f"{tmp_path}/client.pem", f"{tmp_path}/root.pem")
+        assert own["expiresAt"].endswith("Z")
 
     def test_butlers_status_page_stays(self, client):
         assert client.get("/v4/schedules/status").content.startswith(b"{")

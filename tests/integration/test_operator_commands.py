@@ -13,6 +13,7 @@ from schedules.lease import PlannerLease
 from schedules.models import Absence, Lease, Maintenance, Run, Schedule
 from tests.conftest import ORIGIN
 from tests.integration.api_calls import add
+from tests.integration.certificates import write_certificates
 from tests.integration.test_schedules_command import schedules
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +144,18 @@ class TestStatus:
         refusal = " ".join(outcome.refusal.split())
         assert refusal.startswith("The service is degraded. No beat has led for 20 s, more than 10 s.")
         assert "A run has waited 90 s for a worker" in refusal
+
+    def test_a_certificate_that_expires_soon_is_a_warning_and_no_error(self, redis_server, settings, tmp_path):
+        PlannerLease(holder="host/boot/1").keep()
+        settings.QRS_CERT_DIR = write_certificates(tmp_path, days_left=3)
+
+        out = schedules("status").out
+
+        assert re.search(r"^client\.pem          expires 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$", out, re.MULTILINE)
+        assert "root.pem            expires 3000-01-01 00:00:00 UTC" in out
+        text = " ".join(out.split())
+        assert f"Warning: {tmp_path}/client.pem expires on " in text
+        assert text.endswith("a restart is not needed. The service is well.")
 
     def test_a_new_site_has_nobody_who_leads(self):
         assert "nobody, token 0, never renewed" in schedules("status").out

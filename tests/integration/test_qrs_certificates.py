@@ -211,6 +211,10 @@ def test_with_a_proxy_there_is_at_most_a_root(dated: QrsSettings) -> None:
     assert list_expiries(by_proxy) == []
 
 
+def test_a_root_that_nobody_asks_has_no_date_that_matters(dated: QrsSettings) -> None:
+    assert [expiry.file.name for expiry in list_expiries(replace(dated, verify=False))] == ["client.pem"]
+
+
 @pytest.mark.parametrize("name", ["client.pem", "root.pem"])
 def test_a_date_that_cannot_be_read_is_told(dated: QrsSettings, name: str) -> None:
     file = dated.certificate_folder / name

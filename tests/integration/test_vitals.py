@@ -14,6 +14,7 @@ from schedules.lease import PlannerLease
 from schedules.models import Absence, Lease, Maintenance, Run
 from schedules.vitals import read_vitals
 from tests.conftest import ORIGIN
+from tests.integration.certificates import write_certificates
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +137,60 @@ def test_it_has_absences_and_the_maintenance_of_now(leader):
     vitals = read_vitals()
 
     assert (vitals.absences, vitals.maintenance, vitals.status) == ([absence], current, "ok")
+
+
+def test_certificates_that_last_are_no_matter(leader, settings, tmp_path):
+    settings.QRS_CERT_DIR = write_certificates(tmp_path, days_left=31)
+
+    vitals = read_vitals()
+
+    assert [certificate.file.name for certificate in vitals.certificates] == ["client.pem", "root.pem"]
+    assert (vitals.status, vitals.problems, vitals.warnings) == ("ok", [], [])
+
+
+def test_a_certificate_that_expires_within_30_days_is_a_warning(leader, settings, tmp_path):
+    settings.QRS_CERT_DIR = write_certificates(tmp_path, days_left=29.5)
+
+    vitals = read_vitals()
+
+    (warning,) = vitals.warnings
+    expires_at = vitals.certificates[0].expires_at
+    assert warning == (
+        f"{tmp_path}/client.pem expires on {expires_at:%Y-%m-%d at %H:%M} UTC, in 29 days. No task can start then."
+        " Export new certificates in the QMC and put them in its place; a restart is not needed."
+    )
+    assert (vitals.status, vitals.problems) == ("ok", [])
+
+
+def test_a_certificate_that_has_expired_is_a_problem(leader, settings, tmp_path):
+    settings.QRS_CERT_DIR = write_certificates(tmp_path, days_left=-1)
+
+    vitals = read_vitals()
+
+    (problem,) = vitals.problems
+    expires_at = vitals.certificates[0].expires_at
+    assert problem == (
+        f"{tmp_path}/client.pem expired on {expires_at:%Y-%m-%d at %H:%M} UTC, so no task can start."
+        " Export new certificates in the QMC and put them in its place; a restart is not needed."
+    )
+    assert (vitals.status, vitals.warnings) == ("degraded", [])
+
+
+@pytest.mark.parametrize("content", [None, "nonsense"])
+def test_certificates_that_this_process_cannot_read_are_the_workers_matter(leader, settings, tmp_path, content):
+    settings.QRS_CERT_DIR = tmp_path
+    if content:
+        (tmp_path / "client.pem").write_text(content)
+
+    vitals = read_vitals()
+
+    assert (vitals.status, vitals.certificates) == ("ok", [])
+
+
+def test_settings_that_no_client_can_use_do_not_hide_the_rest(leader, settings):
+    settings.QRS_USER = "nobody"
+
+    assert read_vitals().status == "ok"
 
 
 def test_it_takes_six_queries_however_much_there_is(leader, make_schedule):
