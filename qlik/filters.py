@@ -127,10 +127,8 @@ def _write_moment(moment: datetime) -> str:
 
 
 def _alternatives_of(part: Filter) -> tuple[str, ...]:
-    if not part.required and part.alternatives is not None:
+    if part.alternatives is not None and not (part.required and part.alternatives):
         return part.alternatives
-    if part.is_never_met:
-        return ()
     return (str(part) if len(part.required) == 1 and part.alternatives is None else f"({part})",)
 
 

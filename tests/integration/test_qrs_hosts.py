@@ -59,9 +59,12 @@ def dead_host() -> Iterator[tuple[str, list[float]]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = Thread(target=hang_up)
         thread.start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}", times
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join()
+        try:
+            yield f"https://127.0.0.1:{server.getsockname()[1]}", times
+        finally:
+            # Wakes the thread, which a close would not
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def count_starts(*simulators: Simulator) -> list[int]:

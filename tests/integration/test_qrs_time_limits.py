@@ -54,8 +54,12 @@ def dripping_server(settings: QrsSettings, *, whole: bytes = b"", tls: bool = Tr
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = Thread(target=drip)
         thread.start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}"
-    thread.join()
+        try:
+            yield f"https://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            # Wakes the thread where it waits for a connection, which a close would not
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def time_of_failure(settings: QrsSettings, kind: type[QrsError]) -> float:
@@ -73,6 +77,12 @@ def time_of_failure(settings: QrsSettings, kind: type[QrsError]) -> float:
 def test_an_answer_that_comes_byte_by_byte_ends_in_time(settings: QrsSettings, whole: bytes) -> None:
     with dripping_server(settings, whole=whole) as url:
         assert 0.5 < time_of_failure(replace(settings, url=url), OutcomeUnknownError) < 1.9
+
+
+def test_a_silence_ends_with_the_time_for_the_call(settings: QrsSettings, simulator: Simulator) -> None:
+    """Although a silence alone may be longer."""
+    simulator.add_fault(Fault(kind=FaultKind.HANG, delay_ms=5_000))
+    assert 0.5 < time_of_failure(settings, OutcomeUnknownError) < 1.9
 
 
 def test_a_handshake_that_comes_byte_by_byte_ends_in_time(settings: QrsSettings) -> None:
