@@ -33,6 +33,11 @@ class ExecutionStatus(IntEnum):
         return cls.UNKNOWN if isinstance(value, int) else None
 
     @property
+    def title(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ").lower()
+
+    @property
     def is_running(self) -> bool:
         """The run is not over: waiting, working, stopping or about to be tried again by Sense itself."""
         return self in RUNNING

@@ -14,17 +14,20 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django_celery_beat.models import PeriodicTask
 
+from qlik.execution import ExecutionStatus
 from schedules.cron import CronExpression
-from schedules.policies import Misfire
+from schedules.policies import Misfire, Overlap
 from schedules.timetable import Timetable, jitter_offset, parse_dates
 from schedules.validators import (
     validate_cron,
     validate_dates,
     validate_grace,
     validate_jitter,
+    validate_max_attempts,
     validate_max_runs,
     validate_period,
     validate_public_id,
+    validate_retry_deadline,
     validate_tags,
     validate_task_id,
     validate_time_zone,
@@ -158,6 +161,24 @@ class Schedule(PeriodicTask):
         help_text="Days without occurrences, by the calendar of the schedule's zone: 2026-12-24, "
         "or 2026-12-24/2027-01-01 for a range.",
     )
+    overlap = models.CharField(
+        max_length=5,
+        choices=[(choice.value, choice.value) for choice in Overlap],
+        default=Overlap.ALLOW.value,
+        help_text="While the Qlik task still runs, whoever started it: start all the same, skip, or let one run wait.",
+    )
+    retry_deadline = ReadableDurationField(
+        default=timedelta(hours=1),
+        validators=[validate_retry_deadline],
+        help_text="How long after its due instant a start that surely did not happen is tried again.",
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        "greatest number of attempts",
+        null=True,
+        blank=True,
+        validators=[validate_max_attempts],
+        help_text="Empty: as many as fit before the deadline.",
+    )
     paused_until = models.DateTimeField(null=True, blank=True, help_text="Occurrences up to this instant are skipped.")
     pause_reason = models.CharField(max_length=200, default="", blank=True)
 
@@ -264,22 +285,30 @@ class Run(models.Model):
         MANUAL = "manual", "by hand"
         BACKFILL = "backfill", "backfill"
         REPEATED = "repeated", "repeated, the clock was set back"
+        API = "api", "start-task API"
 
     class State(models.TextChoices):
         PLANNED = "planned", "planned"
         QUEUED = "queued", "queued"
         CLAIMED = "claimed", "claimed"
+        RETRYING = "retrying", "retrying, QRS was not reached"
+        WAITING = "waiting", "waiting for the task to end"
+        UNSURE = "unsure", "unsure, QRS is being asked"
         STARTED = "started", "started"
+        SUCCEEDED = "succeeded", "succeeded"
+        FAILED = "failed", "failed"
+        ABORTED = "aborted", "aborted"
         SKIPPED = "skipped", "skipped"
         REFUSED = "refused", "refused"
         UNREACHABLE = "unreachable", "unreachable"
         UNKNOWN = "unknown", "unknown"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # Empty, as its name is, for a start that no schedule asked for
     schedule = models.ForeignKey(
-        Schedule, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="runs"
+        Schedule, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="runs", null=True
     )
-    schedule_name = models.CharField("schedule id", max_length=200)
+    schedule_name = models.CharField("schedule id", max_length=200, blank=True)
     qlik_task_id = models.CharField("Qlik task id", max_length=36)
     due_at = models.DateTimeField("due")
     reason = models.CharField(max_length=9, choices=Reason)
@@ -293,7 +322,20 @@ class Run(models.Model):
     called_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, help_text="When a run that retries or waits is sent again.")
+    closed_at = models.DateTimeField(null=True, help_text="When it came into its final state.")
     qrs_session = models.UUIDField("QRS session", null=True)
+    # What Sense says of the reload, as far as it has been followed
+    reload_status = models.PositiveSmallIntegerField(
+        null=True, choices=[(status.value, status.title) for status in ExecutionStatus]
+    )
+    reload_started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField("reload ended", null=True)
+    reload_duration = models.DurationField(null=True)
+    reload_attempts = models.PositiveSmallIntegerField(default=0, help_text="Sense's own, its retries among them.")
+    node = models.CharField(max_length=200, default="", blank=True)
+    script_log = models.UUIDField("script log reference", null=True)
+    reload_details = models.TextField(default="", blank=True)
     occurrences = models.PositiveIntegerField(
         default=1, help_text="More than one where a row stands for all that was skipped from its due instant on."
     )
@@ -302,10 +344,11 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-due_at", "-planned_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["schedule", "due_at", "reason", "repeat"], name="run_once_per_occurrence"),
-        ]
         indexes = [
+            # What became of a schedule's occurrences. That each has one row is in the primary key, see occurrence_key
+            models.Index(fields=["schedule", "due_at"], name="run_by_schedule"),
+            # What has come to its end since somebody looked. SQLite sees that a comparison implies the condition
+            models.Index(fields=["closed_at"], name="run_by_end", condition=models.Q(closed_at__isnull=False)),
             # The history, newest first
             models.Index(fields=["-due_at", "-planned_at"], name="run_history"),
             # Beat looks for rows to publish, the sweeper for rows that got stuck. Without a condition: SQLite uses a
@@ -419,6 +462,25 @@ class Absence(models.Model):
 
     def __str__(self) -> str:
         return f"absence from {self.from_at:%Y-%m-%d %H:%M:%S} to {self.until_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class QrsSite(models.Model):
+    """What is known about QRS itself, shared by all workers: one row.
+
+    The circuit breaker: after `failures` calls in a row that did not reach QRS, nobody calls until `wait_until`.
+    """
+
+    failures = models.PositiveIntegerField(default=0)
+    wait_until = models.DateTimeField(null=True)
+    unreachable_since = models.DateTimeField(null=True)
+    last_error = models.TextField(default="")
+    # One worker at a time follows reloads, and up to this moment of QRS's own clock it has seen what ended
+    follower_until = models.DateTimeField(null=True)
+    followed_through = models.DateTimeField(null=True)
+    followed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"QRS, unreachable since {self.unreachable_since:%Y-%m-%d %H:%M:%S} UTC" if self.failures else "QRS"
 
 
 class Maintenance(models.Model):

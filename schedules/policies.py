@@ -17,6 +17,14 @@ class Misfire(StrEnum):
     SKIP = "skip"
 
 
+class Overlap(StrEnum):
+    """What to do with a run whose Qlik task is still running."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+
+
 @dataclass(frozen=True, slots=True)
 class Missed:
     """Due instants in epoch seconds that were missed: those that run all the same, and those that do not."""

@@ -32,8 +32,8 @@ _TABLE = Run._meta.db_table
 _PLAN = f"""
     INSERT INTO {_TABLE} (
         id, schedule_id, schedule_name, qlik_task_id, due_at, reason, repeat, message, occurrences, state,
-        planned_at, queued_at, attempts, worker
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '') ON CONFLICT DO NOTHING
+        planned_at, queued_at, closed_at, attempts, worker, reload_attempts, node, reload_details
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '', 0, '', '') ON CONFLICT DO NOTHING
 """  # noqa: S608 -- all of it is constant
 _TAKE = f"""
     UPDATE {_TABLE} SET state = '{Run.State.QUEUED}', queued_at = %s
@@ -102,9 +102,15 @@ def plan_runs(rows: Sequence[PlannedRun], *, now: datetime, is_queued: bool = Fa
         return []
     instants = {due: _to_column("due_at", from_epoch(due)) for due in {row.due for row in rows}}
     now_value, planned = _to_column("planned_at", now), Run.State.PLANNED.value
-    end = (Run.State.QUEUED.value, now_value, now_value) if is_queued else (planned, now_value, None)
+    # State, and when it was planned, queued and closed
+    end = (Run.State.QUEUED.value, now_value, now_value, None) if is_queued else (planned, now_value, None, None)
     values = [
-        (*row[:4], instants[row.due], *row[5:9], *(end if row.state == planned else (row.state, now_value, None)))
+        (
+            *row[:4],
+            instants[row.due],
+            *row[5:9],
+            *(end if row.state == planned else (row.state, now_value, None, now_value)),
+        )
         for row in rows
     ]
     with connection.cursor() as cursor:

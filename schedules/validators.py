@@ -19,6 +19,9 @@ RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "pau
 MOST_JITTER = timedelta(days=1)
 #: The longest time that late may be without being missed
 MOST_GRACE = timedelta(days=366)
+#: The longest time that a start may be tried again, and the most attempts
+MOST_DEADLINE = timedelta(days=7)
+MOST_ATTEMPTS = 1000
 #: The greatest number that PostgreSQL's column holds
 MOST_RUNS = 2_147_483_647
 #: The longest reason for a pause or a maintenance
@@ -96,6 +99,21 @@ def validate_grace(grace: timedelta) -> None:
     """Refuse a misfire grace that is negative or longer than a year."""
     if not timedelta(0) <= grace <= MOST_GRACE:
         raise ValidationError(f"{grace} cannot be the misfire grace. Use 0 seconds to 366 days.", code="grace")
+
+
+def validate_retry_deadline(deadline: timedelta) -> None:
+    """Refuse a time for further attempts that is negative or longer than a week; none is a single attempt."""
+    if not timedelta(0) <= deadline <= MOST_DEADLINE:
+        raise ValidationError(f"{deadline} cannot be the retry deadline. Use 0 seconds to 7 days.", code="deadline")
+
+
+def validate_max_attempts(number: int) -> None:
+    """Refuse a greatest number of attempts that is none at all, or absurd."""
+    if not 1 <= number <= MOST_ATTEMPTS:
+        raise ValidationError(
+            f"{number} cannot be the greatest number of attempts. Use 1 to {MOST_ATTEMPTS:,}, or none.",
+            code="max_attempts",
+        )
 
 
 def validate_max_runs(number: int) -> None:

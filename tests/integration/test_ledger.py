@@ -303,7 +303,7 @@ class TestPublishing:
             reason=Run.Reason.SCHEDULED,
         )
 
-        runs.plan_runs([row, row._replace(key=uuid.uuid4().hex), row._replace(key=uuid.uuid4().hex, due=0)], now=NOW)
+        runs.plan_runs([row, row._replace(key=uuid.uuid4().hex, due=0)], now=NOW)
 
         assert Run.objects.get(pk=run.pk).state == Run.State.STARTED
         (other,) = Run.objects.exclude(pk=run.pk)
