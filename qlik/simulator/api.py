@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import TypeVar
 from uuid import UUID
 
 from qlik.simulator.documents import ABOUT, Document, describe_result, describe_session, describe_task
 from qlik.simulator.faults import Fault, FaultPlan
-from qlik.simulator.filters import FilterError, find, parse_filter
+from qlik.simulator.filters import EVERYTHING, Filter, FilterError, parse_filter, sort_documents
 from qlik.simulator.journal import Entry, Journal
 from qlik.simulator.listener import Ending, Reply, Request
-from qlik.simulator.tasks import Site, UnknownTaskError
+from qlik.simulator.tasks import Attempt, Session, Site, Task, UnknownTaskError
+
+Item = TypeVar("Item")
 
 NO_SESSION = UUID(int=0)
 XRFKEY = re.compile(r"[A-Za-z0-9]{16}")
@@ -135,16 +138,24 @@ class Api:
 
     def list_tasks(self, call: Call) -> Outcome:
         """Answer `GET /qrs/task/full` and `GET /qrs/reloadtask/full`."""
+        wanted = read_filter(call.query)
         with self._site.settled():
-            latest = self._site.latest
-            documents = [describe_task(task, latest.get(task.id)) for task in self._site.tasks.values()]
-        return _answer_json(select(documents, call.query))
+            tasks = [(task, self._site.latest.get(task.id)) for task in narrow(self._site.tasks.values(), wanted, TASK)]
+        return _answer_list((describe_task(*task) for task in tasks), wanted, call.query)
+
+    def list_sessions(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/executionsession/full`."""
+        wanted = read_filter(call.query)
+        with self._site.settled():
+            sessions = narrow(self._site.sessions.values(), wanted, SESSION)
+        # Outside the lock: there may be thousands, and starts would wait.
+        return _answer_list(map(describe_session, sessions), wanted, call.query)
 
     def list_results(self, call: Call) -> Outcome:
         """Answer `GET /qrs/executionresult/full`."""
-        # Outside the lock: there may be thousands, and starts would wait.
-        documents = [describe_result(attempt) for attempt in self._site.list_attempts()]
-        return _answer_json(select(documents, call.query))
+        wanted = read_filter(call.query)
+        attempts = narrow(self._site.list_attempts(), wanted, ATTEMPT)
+        return _answer_list(map(describe_result, attempts), wanted, call.query)
 
     def show_session(self, call: Call) -> Outcome:
         """Answer `GET /qrs/executionsession/{id}`."""
@@ -164,15 +175,17 @@ HANDLERS: dict[str, Callable[[Api, Call], Outcome]] = {
     "tasks": Api.list_tasks,
     "results": Api.list_results,
     "session": Api.show_session,
+    "sessions": Api.list_sessions,
 }
 ROUTES = [
-    (method, re.compile(pattern), name)
+    (method, re.compile(pattern, re.IGNORECASE), name)
     for method, pattern, name in (
         ("POST", rf"/qrs/task/(?P<task>{GUID})/start/synchronous", "start synchronous"),
         ("POST", rf"/qrs/task/(?P<task>{GUID})/start", "start"),
         ("POST", r"/qrs/task/start/many", "start many"),
         ("POST", rf"/qrs/task/(?P<task>{GUID})/stop", "stop"),
         ("GET", r"/qrs/(?:reload)?task/full", "tasks"),
+        ("GET", r"/qrs/executionsession/full", "sessions"),
         ("GET", rf"/qrs/executionsession/(?P<session>{GUID})", "session"),
         ("GET", r"/qrs/executionresult/full", "results"),
         ("GET", r"/qrs/about", "about"),
@@ -210,17 +223,46 @@ def check_rights(user: str, call: Call) -> None:
         raise RefusalError(HTTPStatus.FORBIDDEN, "Forbidden: the user lacks the rights for this call.")
 
 
-def select(documents: list[Document], query: Mapping[str, str]) -> list[Document]:
-    """Return the documents that pass `filter`, in the order of `orderby`. Raises RefusalError."""
+# What a filter can ask for without a look at the whole document, by name in lower case
+TASK: Mapping[str, Callable[[Task], UUID]] = {"id": lambda task: task.id}
+SESSION: Mapping[str, Callable[[Session], UUID]] = {
+    "id": lambda session: session.id,
+    "reloadtask.id": lambda session: session.task.id,
+}
+ATTEMPT: Mapping[str, Callable[[Attempt], UUID]] = {
+    "id": lambda attempt: attempt.id,
+    "executionid": lambda attempt: attempt.session_id,
+    "taskid": lambda attempt: attempt.task.id,
+}
+
+
+def read_filter(query: Mapping[str, str]) -> Filter:
+    """Return the filter of a call. Raises RefusalError."""
     try:
-        if "filter" in query:
-            documents = [*filter(parse_filter(query["filter"]), documents)]
-        name, _, direction = query.get("orderby", "").strip().partition(" ")
-        if name:
-            documents = sorted(documents, key=lambda document: str(next(find(document, name.split(".")), "")))
+        return parse_filter(query["filter"]) if "filter" in query else EVERYTHING
     except FilterError as error:
-        raise RefusalError(HTTPStatus.BAD_REQUEST, f"The filter is not valid. {error}") from error
-    return documents[::-1] if direction.strip() == "desc" else documents
+        raise _refuse_filter(error) from error
+
+
+def narrow(items: Iterable[Item], wanted: Filter, keys: Mapping[str, Callable[[Item], UUID]]) -> list[Item]:
+    """Return the items that can pass: to describe thousands only to drop them would take longest."""
+    for name, read_key in keys.items():
+        if name in wanted.pinned:
+            ids = {UUID(text) for text in wanted.pinned[name] if re.fullmatch(GUID, text)}
+            items = [item for item in items if read_key(item) in ids]
+    return [*items]
+
+
+def _answer_list(documents: Iterable[Document], wanted: Filter, query: Mapping[str, str]) -> Outcome:
+    try:
+        found: Iterable[Document] = filter(wanted.matches, documents)
+        return _answer_json(sort_documents(found, query["orderby"]) if "orderby" in query else [*found])
+    except FilterError as error:
+        raise _refuse_filter(error) from error
+
+
+def _refuse_filter(error: FilterError) -> RefusalError:
+    return RefusalError(HTTPStatus.BAD_REQUEST, f"The filter is not valid. {error}")
 
 
 def _read_guids(body: bytes) -> list[UUID]:

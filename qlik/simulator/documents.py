@@ -8,6 +8,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from qlik.execution import ExecutionStatus
+from qlik.simulator.filters import format_instant
 from qlik.simulator.tasks import Attempt, Session, Task
 
 Document = dict[str, Any]
@@ -15,6 +16,7 @@ Document = dict[str, Any]
 # QRS's way to say that something never happened.
 UNSET_AT = datetime(1753, 1, 1, tzinfo=UTC)
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+NO_ID = str(UUID(int=0))
 NODE_NAME = "Central"
 LOGGED = {ExecutionStatus.FINISHED_SUCCESS, ExecutionStatus.FINISHED_FAIL, ExecutionStatus.ABORTED}
 
@@ -65,6 +67,7 @@ def describe_result(attempt: Attempt) -> Document:
     """Return one attempt of a run."""
     stopped_at = attempt.stopped_at or UNSET_AT
     duration = (attempt.stopped_at - attempt.started_at) if attempt.stopped_at else timedelta()
+    is_logged = attempt.status in LOGGED
     return {
         **_audit(attempt.id, attempt.started_at, "ExecutionResult"),
         "executionID": str(attempt.session_id),
@@ -76,14 +79,10 @@ def describe_result(attempt: Attempt) -> Document:
         "startTime": format_instant(attempt.started_at),
         "stopTime": format_instant(stopped_at),
         "duration": duration // timedelta(milliseconds=1),
-        "scriptLogAvailable": attempt.status in LOGGED,
+        "scriptLogAvailable": is_logged,
+        "fileReferenceID": str(uuid5(attempt.id, "script log")) if is_logged else NO_ID,
         "details": [_describe_change(*change) for change in attempt.changes],
     }
-
-
-def format_instant(instant: datetime) -> str:
-    """Return a moment as QRS writes it: UTC, milliseconds, Z."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @cache
@@ -116,6 +115,7 @@ def _describe_no_result(task: Task) -> Document:
         "stopTime": format_instant(UNSET_AT),
         "duration": 0,
         "scriptLogAvailable": False,
+        "fileReferenceID": NO_ID,
         "details": [],
     }
 

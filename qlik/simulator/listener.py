@@ -17,7 +17,10 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 BACKLOG = 1024
-HEAD_LIMIT = 65_536
+# What HTTP.sys, which is under QRS, takes of the first line, and of it with all headers.
+HEAD_LIMIT = 16_384
+# So much is read before the answer that it is too long: what is left unread would turn that into a reset.
+READ_LIMIT = 65_536
 BODY_LIMIT = 16 * 1024 * 1024
 HANDSHAKE_TIMEOUT_SECONDS = 10.0
 # How long an accept waits before it looks whether the listener is closing.
@@ -31,10 +34,14 @@ class ListenError(Exception):
 class BadRequestError(Exception):
     """The bytes are no HTTP request."""
 
+    def __init__(self, status: int = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(status)
+        self.status = status
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; header names are in lower case."""
+    """One request; names of headers and of the query's values are in lower case."""
 
     method: str
     path: str
@@ -82,15 +89,16 @@ class Stream:
     def read_request(self) -> Request | None:
         """Return the next request, None at the end. Raises BadRequestError, and OSError of the socket."""
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
-            if len(self.buffer) > HEAD_LIMIT:
+            if len(self.buffer) > READ_LIMIT:
                 raise BadRequestError
             if not self._fill():
                 return None
+        _check_length(self.buffer[:end])
         method, target, headers = _parse_head(self.buffer[:end])
         self.buffer = self.buffer[end + 4 :]
         body = self._read_body(headers)
         path, _, query = target.partition("?")
-        return Request(method, unquote(path), dict(parse_qsl(query)), headers, body)
+        return Request(method, unquote(path), _parse_query(query), headers, body)
 
     def _read_body(self, headers: dict[str, str]) -> bytes:
         length = headers.get("content-length", "0")
@@ -106,9 +114,20 @@ class Stream:
         return body
 
     def _fill(self) -> bool:
-        data = self.socket.recv(HEAD_LIMIT)
+        data = self.socket.recv(65_536)
         self.buffer += data
         return bool(data)
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    return {name.lower(): value for name, value in parse_qsl(query)}
+
+
+def _check_length(head: bytes) -> None:
+    if len(head.partition(b"\r\n")[0]) > HEAD_LIMIT:
+        raise BadRequestError(HTTPStatus.REQUEST_URI_TOO_LONG)
+    if len(head) > HEAD_LIMIT:
+        raise BadRequestError
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:
@@ -216,8 +235,8 @@ class Listener:
                 _send(stream.socket, reply)
                 if reply.ending is not Ending.KEEP or request.headers.get("connection", "").lower() == "close":
                     return
-        except BadRequestError:
-            _send(stream.socket, Reply(HTTPStatus.BAD_REQUEST))
+        except BadRequestError as error:
+            _send(stream.socket, Reply(error.status))
 
 
 def _send(connection: socket.socket, reply: Reply) -> None:

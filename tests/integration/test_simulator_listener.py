@@ -65,6 +65,35 @@ def test_what_is_no_whole_request_is_refused(pair: tuple[socket.socket, socket.s
         Stream(server).read_request()
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /?" + b"x" * 16_000, None),
+        (b"GET /?" + b"x" * 16_384, 414),
+        (b"GET / HTTP/1.1\r\nCookie: " + b"x" * 16_384, 400),
+    ],
+)
+def test_a_head_may_be_as_long_as_windows_takes(
+    pair: tuple[socket.socket, socket.socket], head: bytes, status: int | None
+) -> None:
+    client, server = pair
+    client.sendall((head if b"HTTP" in head else head + b" HTTP/1.1") + b"\r\n\r\n")
+    if status is None:
+        assert Stream(server).read_request()
+        return
+    with pytest.raises(BadRequestError) as caught:
+        Stream(server).read_request()
+    assert caught.value.status == status
+
+
+def test_names_in_the_query_may_be_written_in_any_letter_case(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, server = pair
+    client.sendall(b"GET /?Xrfkey=Abc&orderBy=Name HTTP/1.1\r\n\r\n")
+    request = Stream(server).read_request()
+    assert request
+    assert request.query == {"xrfkey": "Abc", "orderby": "Name"}
+
+
 def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
