@@ -11,10 +11,10 @@ from pathlib import Path
 
 from qlik.simulator.api import Behaviour
 from qlik.simulator.certificates import ForeignCertificatesError
-from qlik.simulator.controls import ControlError, read_tasks
 from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.listener import ListenError
 from qlik.simulator.server import Simulator, SimulatorSettings
+from qlik.simulator.values import ControlError, read_tasks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

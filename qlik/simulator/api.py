@@ -14,8 +14,8 @@ from http import HTTPStatus
 from typing import TypeVar
 from uuid import UUID
 
-from qlik.simulator.documents import ABOUT, Document, describe_result, describe_session, describe_task
-from qlik.simulator.faults import Fault, FaultPlan
+from qlik.simulator.documents import ABOUT, ENUMS, Document, describe_result, describe_session, describe_task
+from qlik.simulator.faults import Fault, FaultKind, FaultPlan
 from qlik.simulator.filters import EVERYTHING, Filter, FilterError, parse_filter, sort_documents
 from qlik.simulator.journal import Entry, Journal
 from qlik.simulator.listener import Ending, Reply, Request
@@ -27,7 +27,8 @@ NO_SESSION = UUID(int=0)
 XRFKEY = re.compile(r"[A-Za-z0-9]{16}")
 XSRF_MESSAGE = "XSRF prevention check failed. Possible XSRF discovered."
 USER = re.compile(r"UserDirectory=([^;=]+); *UserId=([^;=]+)", re.IGNORECASE)
-# The service accounts of Sense; nobody else may do anything but ask who is there.
+# Open to everyone with a certificate; for all others it takes a service account of Sense.
+OPEN_CALLS = {"about", "enums"}
 ALLOWED_USERS = {r"internal\sa_repository", r"internal\sa_scheduler", r"internal\sa_api"}
 
 GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -69,6 +70,8 @@ class Call:
     task_ids: Sequence[UUID] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     session_id: UUID | None = None
+    # Whether the tasks that it starts begin.
+    begins: bool = True
 
 
 class Api:
@@ -88,7 +91,7 @@ class Api:
             user = check_access(request)
             call = read_call(request)
             check_rights(user, call)
-            fault = self._faults.take(call.task_ids)
+            fault = self._faults.take(call.task_ids, call=call.name)
             outcome = self._carry_out(call, fault)
         except RefusalError as refusal:
             outcome = Outcome(refusal.status, str(refusal).encode(), "text/plain", "refused")
@@ -102,9 +105,23 @@ class Api:
         if fault and not fault.is_effective:
             return Outcome(HTTPStatus.NO_CONTENT, word="not done")
         try:
+            if fault:
+                call = self._play_tricks(call, fault)
             return HANDLERS[call.name](self, call)
         except UnknownTaskError as error:
             raise RefusalError(self._behaviour.unknown_task_status, "The task does not exist.") from error
+
+    def _play_tricks(self, call: Call, fault: Fault) -> Call:
+        task_ids = [fault.task_id] if fault.task_id else call.task_ids
+        match fault.kind:
+            case FaultKind.ZERO:
+                return replace(call, begins=False)
+            case FaultKind.DELETE:
+                self._site.remove_tasks(task_ids)
+            case FaultKind.DISABLE:
+                for task_id in task_ids:
+                    self._site.change_task(task_id, enabled=False)
+        return call
 
     def _write_down(self, at_ns: int, call: Call, outcome: Outcome, fault: Fault | None, reply: Reply) -> None:
         status = None if reply.ending is Ending.RESET else int(reply.status)
@@ -120,13 +137,17 @@ class Api:
         """Answer `GET /qrs/about`."""
         return _answer_json(ABOUT)
 
+    def list_enums(self, call: Call) -> Outcome:
+        """Answer `GET /qrs/about/api/enums`."""
+        return _answer_json(ENUMS)
+
     def start(self, call: Call) -> Outcome:
         """Answer `POST /qrs/task/{id}/start` and `POST /qrs/task/start/many`."""
-        return Outcome(HTTPStatus.NO_CONTENT, sessions=self._site.start(call.task_ids))
+        return Outcome(HTTPStatus.NO_CONTENT, sessions=self._site.start(call.task_ids, begins=call.begins))
 
     def start_synchronously(self, call: Call) -> Outcome:
         """Answer `POST /qrs/task/{id}/start/synchronous`."""
-        sessions = self._site.start(call.task_ids)
+        sessions = self._site.start(call.task_ids, begins=call.begins)
         body = json.dumps({"value": str(sessions[0] or NO_SESSION)}).encode()
         return Outcome(self._behaviour.synchronous_status, body, sessions=sessions)
 
@@ -168,6 +189,7 @@ class Api:
 
 HANDLERS: dict[str, Callable[[Api, Call], Outcome]] = {
     "about": Api.about,
+    "enums": Api.list_enums,
     "start": Api.start,
     "start synchronous": Api.start_synchronously,
     "start many": Api.start,
@@ -188,6 +210,7 @@ ROUTES = [
         ("GET", r"/qrs/executionsession/full", "sessions"),
         ("GET", rf"/qrs/executionsession/(?P<session>{GUID})", "session"),
         ("GET", r"/qrs/executionresult/full", "results"),
+        ("GET", r"/qrs/about/api/enums", "enums"),
         ("GET", r"/qrs/about", "about"),
     )
 ]
@@ -219,7 +242,7 @@ def read_call(request: Request) -> Call:
 
 def check_rights(user: str, call: Call) -> None:
     """Raise RefusalError unless the user may make the call."""
-    if user not in ALLOWED_USERS and call.name != "about":
+    if user not in ALLOWED_USERS and call.name not in OPEN_CALLS:
         raise RefusalError(HTTPStatus.FORBIDDEN, "Forbidden: the user lacks the rights for this call.")
 
 

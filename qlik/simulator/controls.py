@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, TypeVar
 from uuid import UUID
 
-from qlik.simulator.faults import Fault, FaultKind, FaultPlan
+from qlik.simulator.faults import Fault, FaultPlan
+from qlik.simulator.filters import format_instant
 from qlik.simulator.journal import Journal
-from qlik.simulator.listener import Reply, Request
-from qlik.simulator.tasks import Site, Task
-
-Value = TypeVar("Value", Task, Fault)
-
-
-class ControlError(Exception):
-    """The control call cannot be understood."""
+from qlik.simulator.listener import ListenError, Reply, Request
+from qlik.simulator.outages import Mains, Outage
+from qlik.simulator.tasks import Site, UnknownTaskError
+from qlik.simulator.values import ControlError, read_changes, read_id, read_tasks, read_values
 
 
 class Controls:
     """The simulator, seen by the person or test that plays with it."""
 
     def __init__(
-        self, *, site: Site, faults: FaultPlan, journal: Journal, count_connections: Callable[[], int]
+        self,
+        *,
+        site: Site,
+        faults: FaultPlan,
+        journal: Journal,
+        mains: Mains,
+        count_connections: Callable[[], int],
     ) -> None:
         self._site = site
         self._faults = faults
         self._journal = journal
+        self._mains = mains
         self._count_connections = count_connections
 
     def answer(self, request: Request) -> Reply:
@@ -38,6 +42,8 @@ class Controls:
         if not handler:
             known = ", ".join(f"{method} {path}" for method, path in HANDLERS)
             return _reply_json({"error": f"There are: {known}."}, HTTPStatus.NOT_FOUND)
+        if not _is_from_here(request):
+            return _reply_json({"error": "Another site's page must not play with this one."}, HTTPStatus.FORBIDDEN)
         try:
             return _reply_json(handler(self, request))
         except ControlError as error:
@@ -79,13 +85,55 @@ class Controls:
 
     def add_tasks(self, request: Request) -> object:
         """Add tasks, or replace those with the same id."""
-        self._site.put_tasks(read_tasks(request.body), replace=False)
+        self._site.put_tasks(read_tasks(request.body), keep_others=True)
         return self.list_tasks(request)
 
     def replace_tasks(self, request: Request) -> object:
         """Replace all tasks."""
-        self._site.put_tasks(read_tasks(request.body), replace=True)
+        self._site.put_tasks(read_tasks(request.body), keep_others=False)
         return self.list_tasks(request)
+
+    def change_tasks(self, request: Request) -> object:
+        """Change some values of tasks; what runs goes on as it began."""
+        for task_id, values in read_changes(request.body):
+            with _naming_unknown_tasks(task_id):
+                self._site.change_task(task_id, **values)
+        return self.list_tasks(request)
+
+    def remove_task(self, request: Request) -> object:
+        """Delete the task `id`: its runs are aborted at once, its results stay."""
+        task_id = read_id(request.query.get("id", ""))
+        with _naming_unknown_tasks(task_id):
+            self._site.remove_tasks([task_id])
+        return self.list_tasks(request)
+
+    def list_sessions(self, _: Request) -> object:
+        """Return the runs that are not over."""
+        with self._site.settled():
+            return [
+                {
+                    "id": session.id,
+                    "task_id": session.task.id,
+                    "status": session.attempt.status.name,
+                    "since": format_instant(session.attempt.entered_at),
+                    "attempt": len(session.attempts),
+                }
+                for session in self._site.sessions.values()
+            ]
+
+    def start_task(self, request: Request) -> object:
+        """Start the task `task_id`, as somebody in the QMC does: it is no call of QRS and not in the journal."""
+        task_id = read_id(request.query.get("task_id", ""))
+        with _naming_unknown_tasks(task_id):
+            self._site.start([task_id])
+        return self.list_sessions(request)
+
+    def stop_task(self, request: Request) -> object:
+        """Stop the task `task_id`, likewise."""
+        task_id = read_id(request.query.get("task_id", ""))
+        with _naming_unknown_tasks(task_id):
+            self._site.stop(task_id)
+        return self.list_sessions(request)
 
     def list_faults(self, _: Request) -> object:
         """Return the faults that are set."""
@@ -93,7 +141,7 @@ class Controls:
 
     def add_faults(self, request: Request) -> object:
         """Set faults."""
-        for fault in _read_values(Fault, request.body):
+        for fault in read_values(Fault, request.body):
             self._faults.add(fault)
         return self.list_faults(request)
 
@@ -101,6 +149,26 @@ class Controls:
         """Let everything go right again."""
         self._faults.clear()
         return self.list_faults(request)
+
+    def show_outage(self, _: Request) -> object:
+        """Return whether QRS is down, and for how long."""
+        return {"is_down": self._mains.is_down, "remaining_seconds": self._mains.remaining_seconds}
+
+    def begin_outage(self, request: Request) -> object:
+        """Let QRS be down."""
+        outages = read_values(Outage, request.body or b"{}")
+        if len(outages) != 1:
+            raise ControlError("There is one outage at a time.")
+        self._mains.begin(outages[0])
+        return self.show_outage(request)
+
+    def end_outage(self, request: Request) -> object:
+        """Let QRS answer again."""
+        try:
+            self._mains.end()
+        except ListenError as error:
+            raise ControlError(str(error)) from error
+        return self.show_outage(request)
 
 
 HANDLERS: dict[tuple[str, str], Callable[[Controls, Request], object]] = {
@@ -110,65 +178,32 @@ HANDLERS: dict[tuple[str, str], Callable[[Controls, Request], object]] = {
     ("GET", "/tasks"): Controls.list_tasks,
     ("POST", "/tasks"): Controls.add_tasks,
     ("PUT", "/tasks"): Controls.replace_tasks,
+    ("PATCH", "/tasks"): Controls.change_tasks,
+    ("DELETE", "/tasks"): Controls.remove_task,
+    ("GET", "/sessions"): Controls.list_sessions,
+    ("POST", "/start"): Controls.start_task,
+    ("POST", "/stop"): Controls.stop_task,
     ("GET", "/faults"): Controls.list_faults,
     ("POST", "/faults"): Controls.add_faults,
     ("DELETE", "/faults"): Controls.clear_faults,
+    ("GET", "/outage"): Controls.show_outage,
+    ("POST", "/outage"): Controls.begin_outage,
+    ("DELETE", "/outage"): Controls.end_outage,
 }
 
 
-def read_tasks(text: bytes) -> list[Task]:
-    """Return the tasks of a JSON array, or of a single object. Raises ControlError."""
-    return _read_values(Task, text)
-
-
-def _read_values(kind: type[Value], text: bytes) -> list[Value]:
+@contextmanager
+def _naming_unknown_tasks(task_id: UUID) -> Iterator[None]:
     try:
-        documents = json.loads(text)
-    except ValueError as error:
-        raise ControlError(f"The body is not JSON: {error}.") from error
-    return [_read_value(kind, document) for document in _as_list(documents)]
+        yield
+    except UnknownTaskError as error:
+        raise ControlError(f"There is no task {task_id}.") from error
 
 
-def _read_value(kind: type[Value], document: dict[str, Any]) -> Value:
-    try:
-        # What is null is left to its default.
-        given: dict[str, Any] = {key: READERS[key](value) for key, value in document.items() if value is not None}
-        return kind(**given)
-    except KeyError as error:
-        raise ControlError(f"{error} is none of {', '.join(READERS)}.") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ControlError(f"{document!r} is no {kind.__name__.lower()}: {error}.") from error
-
-
-def _as_list(documents: object) -> list[Any]:
-    return documents if isinstance(documents, list) else [documents]
-
-
-def _read_flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-READERS: dict[str, Callable[[Any], Any]] = {
-    # of a task
-    "id": UUID,
-    "name": str,
-    "app": str,
-    "tags": tuple,
-    "custom_properties": dict,
-    "enabled": _read_flag,
-    "max_retries": int,
-    "reload_seconds": float,
-    "fails": _read_flag,
-    # of a fault
-    "kind": FaultKind,
-    "task_id": UUID,
-    "count": int,
-    "delay_ms": int,
-    "status": HTTPStatus,
-    "takes_effect": _read_flag,
-}
+def _is_from_here(request: Request) -> bool:
+    # A browser names the page that a call comes from; other clients name none.
+    origin = request.headers.get("origin")
+    return origin is None or origin == f"http://{request.headers.get('host')}"
 
 
 def _reply_json(document: object, status: int = HTTPStatus.OK) -> Reply:

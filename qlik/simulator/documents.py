@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -18,7 +19,6 @@ UNSET_AT = datetime(1753, 1, 1, tzinfo=UTC)
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 NO_ID = str(UUID(int=0))
 NODE_NAME = "Central"
-LOGGED = {ExecutionStatus.FINISHED_SUCCESS, ExecutionStatus.FINISHED_FAIL, ExecutionStatus.ABORTED}
 
 ABOUT: Document = {
     "buildVersion": "99.1.0.0",
@@ -39,7 +39,7 @@ def describe_task(task: Task, latest: Attempt | None) -> Document:
         "name": task.name,
         "taskType": 0,
         "enabled": task.enabled,
-        "taskSessionTimeout": 1440,
+        "taskSessionTimeout": task.session_timeout_minutes,
         "maxRetries": task.max_retries,
         "isManuallyTriggered": False,
         "app": {"id": make_id("app", task.app), "name": task.app, "published": True},
@@ -67,7 +67,7 @@ def describe_result(attempt: Attempt) -> Document:
     """Return one attempt of a run."""
     stopped_at = attempt.stopped_at or UNSET_AT
     duration = (attempt.stopped_at - attempt.started_at) if attempt.stopped_at else timedelta()
-    is_logged = attempt.status in LOGGED
+    log_id = str(uuid5(attempt.id, "script log")) if attempt.has_script_log else NO_ID
     return {
         **_audit(attempt.id, attempt.started_at, "ExecutionResult"),
         "executionID": str(attempt.session_id),
@@ -79,9 +79,9 @@ def describe_result(attempt: Attempt) -> Document:
         "startTime": format_instant(attempt.started_at),
         "stopTime": format_instant(stopped_at),
         "duration": duration // timedelta(milliseconds=1),
-        "scriptLogAvailable": is_logged,
-        "fileReferenceID": str(uuid5(attempt.id, "script log")) if is_logged else NO_ID,
-        "details": [_describe_change(*change) for change in attempt.changes],
+        "scriptLogAvailable": attempt.has_script_log,
+        "fileReferenceID": log_id,
+        "details": [*_describe_details(attempt)],
     }
 
 
@@ -120,7 +120,26 @@ def _describe_no_result(task: Task) -> Document:
     }
 
 
-def _describe_change(at: datetime, status: ExecutionStatus) -> Document:
-    name = status.name.title().replace("_", "")
-    message = f"Changing task state to {name}"
+def _describe_details(attempt: Attempt) -> Iterator[Document]:
+    for at, status in attempt.changes:
+        yield _describe_detail(at, f"Changing task state to {name_status(status)}")
+    if attempt.remark:
+        yield _describe_detail(attempt.entered_at, attempt.remark)
+
+
+def _describe_detail(at: datetime, message: str) -> Document:
     return {"detailsType": 2, "message": message, "detailCreatedDate": format_instant(at)}
+
+
+def name_status(status: ExecutionStatus) -> str:
+    """Return the name of a state as QRS writes it."""
+    return status.name.title().replace("_", "")
+
+
+ENUMS: Document = {
+    "StatusEnum": {
+        "name": "StatusEnum",
+        "values": [f"{status.value}: {name_status(status)}" for status in ExecutionStatus],
+        "usages": ["ExecutionResult.Status"],
+    }
+}

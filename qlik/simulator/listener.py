@@ -157,9 +157,7 @@ class Listener:
         """With a context it speaks TLS."""
         self._answer = answer
         self._context = context
-        self._closing = threading.Event()
         self._threads: dict[socket.socket, threading.Thread] = {}
-        self._acceptor = threading.Thread(target=self._accept_connections, name=f"listener on {port}")
         self.host = host
         self.port = port
         self.connections_accepted = 0
@@ -170,7 +168,7 @@ class Listener:
         return f"{'https' if self._context else 'http'}://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Take the port, or a free one for 0, and answer. Raises ListenError."""
+        """Take the port, or a free one for 0, and answer; again after `close`. Raises ListenError."""
         try:
             self._socket = socket.create_server((self.host, self.port), backlog=BACKLOG)
         except OSError as error:
@@ -182,6 +180,8 @@ class Listener:
             ) from error
         self._socket.settimeout(ACCEPT_TIMEOUT_SECONDS)
         self.port = self._socket.getsockname()[1]
+        self._closing = threading.Event()
+        self._acceptor = threading.Thread(target=self._accept_connections, name=f"listener on {self.port}")
         self._acceptor.start()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.faults import Fault, FaultPlan
 from qlik.simulator.journal import Entry, Journal
 from qlik.simulator.listener import Listener
+from qlik.simulator.outages import Mains
 from qlik.simulator.tasks import Site, Task
 
 CONTROL_HOST = "127.0.0.1"
@@ -50,27 +51,30 @@ class Simulator:
         self.faults = FaultPlan()
         self.journal = Journal(settings.journal_size, settings.journal_file)
         api = Api(site=self.site, faults=self.faults, journal=self.journal, behaviour=settings.behaviour)
-        controls = Controls(
-            site=self.site,
-            faults=self.faults,
-            journal=self.journal,
-            count_connections=self.count_connections,
-        )
-        self._controls = Listener(host=CONTROL_HOST, port=settings.control_port, answer=controls.answer)
         self._qrs = Listener(
             host=settings.host,
             port=settings.port,
             answer=api.answer,
             context=make_server_context(settings.certificates),
         )
+        self.mains = Mains([self._qrs], self.site)
+        controls = Controls(
+            site=self.site,
+            faults=self.faults,
+            journal=self.journal,
+            mains=self.mains,
+            count_connections=self.count_connections,
+        )
+        self._controls = Listener(host=CONTROL_HOST, port=settings.control_port, answer=controls.answer)
 
     def __enter__(self) -> Self:
         """Take the ports and answer. Raises ListenError."""
         with ExitStack() as started:
             started.callback(self.journal.close)
-            for listener in (self._qrs, self._controls):
-                listener.start()
-                started.callback(listener.close)
+            self.mains.end()
+            started.callback(self.mains.close)
+            self._controls.start()
+            started.callback(self._controls.close)
             self._started = started.pop_all()
         return self
 

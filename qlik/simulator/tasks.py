@@ -12,8 +12,9 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from qlik.execution import ExecutionStatus
@@ -28,6 +29,11 @@ QUEUE_LIMIT = timedelta(minutes=30)
 RETRY_TIME = timedelta(seconds=10)
 ABORT_TIME = timedelta(seconds=1)
 ABORTS = {ExecutionStatus.ABORT_INITIATED, ExecutionStatus.ABORTING}
+
+FAILED = "Message from ReloadProvider: Reload failed in Engine. Check engine or script logs."
+DROPPED = "The task has been queued for too long and is removed from the queue."
+TIMED_OUT = "The session of the task has timed out: the task is aborted."
+LOST = "The service restarted while the task was running."
 
 
 class UnknownTaskError(Exception):
@@ -45,8 +51,12 @@ class Task:
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True
     max_retries: int = 0
+    # From the start, with queue and retries; what takes longer is aborted.
+    session_timeout_minutes: float = 1440
     reload_seconds: float = 2.0
     fails: bool = False
+    # How many attempts fail before one succeeds.
+    fails_first: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -59,11 +69,23 @@ class Attempt:
     started_at: datetime
     stopped_at: datetime | None = None
     changes: list[tuple[datetime, ExecutionStatus]] = field(default_factory=list)
+    # Why it came to no good end.
+    remark: str = ""
 
     @property
     def status(self) -> ExecutionStatus:
         """The state it is in."""
         return self.changes[-1][1]
+
+    @property
+    def entered_at(self) -> datetime:
+        """Since when it is in that state."""
+        return self.changes[-1][0]
+
+    @property
+    def has_script_log(self) -> bool:
+        """The reload is over, and it began."""
+        return self.stopped_at is not None and any(status is ExecutionStatus.STARTED for _, status in self.changes)
 
     def enter(self, status: ExecutionStatus, at: datetime) -> None:
         """Go over into a state."""
@@ -76,6 +98,7 @@ class Session:
 
     id: UUID
     task: Task
+    times_out_at: datetime
     attempts: list[Attempt] = field(default_factory=list)
     # Counts what was planned; only what was planned last still happens.
     step: int = 0
@@ -138,13 +161,14 @@ class Site:
                     event.happen(event.session, at)
             yield now
 
-    def start(self, task_ids: Iterable[UUID]) -> list[UUID | None]:
-        """Start tasks and return their sessions, None for one that did not begin.
+    def start(self, task_ids: Iterable[UUID], *, begins: bool = True) -> list[UUID | None]:
+        """Start tasks and return their sessions, None for one that did not begin; without `begins` none does.
 
         Raises UnknownTaskError, and then starts nothing.
         """
         with self.settled() as now:
-            return [self._start(task, now) for task in [self._find(task_id) for task_id in task_ids]]
+            tasks = [self._find(task_id) for task_id in task_ids]
+            return [self._start(task, now) if begins else None for task in tasks]
 
     def stop(self, task_id: UUID) -> None:
         """Begin to abort every run of a task. Raises UnknownTaskError."""
@@ -153,13 +177,37 @@ class Site:
             for session in self._sessions_by_task[task_id].values():
                 if session.attempt.status in ABORTS:
                     continue
-                session.attempt.enter(ExecutionStatus.ABORT_INITIATED, now)
-                self._later(session, now, ABORT_TIME, self._abort)
+                self._initiate_abort(session, now)
 
-    def put_tasks(self, tasks: Iterable[Task], *, replace: bool) -> None:
+    def put_tasks(self, tasks: Iterable[Task], *, keep_others: bool) -> None:
         """Add tasks, or put them in the place of those with the same id, or of all."""
         with self.settled():
-            self.tasks = ({} if replace else self.tasks) | {task.id: task for task in tasks}
+            self.tasks = (self.tasks if keep_others else {}) | {task.id: task for task in tasks}
+
+    def remove_tasks(self, task_ids: Iterable[UUID]) -> None:
+        """Delete tasks: their runs are aborted at once, their results stay. Raises UnknownTaskError."""
+        with self.settled() as now:
+            for task in [self._find(task_id) for task_id in task_ids]:
+                for session in [*self._sessions_by_task[task.id].values()]:
+                    self._aborted(session, now)
+                del self.tasks[task.id]
+                self.latest.pop(task.id, None)
+
+    def change_task(self, task_id: UUID, **values: Any) -> None:
+        """Give some values of a task anew; what runs goes on as it began. Raises UnknownTaskError."""
+        with self.settled():
+            self.tasks[task_id] = replace(self._find(task_id), **values)
+
+    def lose_sessions(self, *, keep_results: bool) -> None:
+        """Forget all runs, as a restart does; their results end as reset, or are forgotten too."""
+        with self.settled() as now:
+            if keep_results:
+                for session in self.sessions.values():
+                    session.attempt.remark = LOST
+                    self._close(session.attempt, ExecutionStatus.RESET, now)
+            for forgotten in (self.sessions, self._sessions_by_task, self._working, self._queue, self._plan):
+                forgotten.clear()
+            self.latest = {attempt.task.id: attempt for attempt in self.history if attempt.task.id in self.tasks}
 
     def list_attempts(self) -> list[Attempt]:
         """Return the attempts that are over and remembered, and those under way."""
@@ -170,7 +218,7 @@ class Site:
         siblings = self._sessions_by_task[task.id]
         if not task.enabled or (siblings and not self._second_sessions):
             return None
-        session = Session(uuid4(), task)
+        session = Session(uuid4(), task, now + timedelta(minutes=task.session_timeout_minutes) / self._speed)
         self.sessions[session.id] = siblings[session.id] = session
         self._add_attempt(session, ExecutionStatus.TRIGGERED, now)
         self._later(session, now, TRIGGER_TIME, self._begin)
@@ -189,9 +237,11 @@ class Site:
         self.latest[session.task.id] = attempt
 
     def _later(self, session: Session, at: datetime, wait: timedelta, happen: Happening) -> None:
+        due_at = at + wait / self._speed
+        if due_at > session.times_out_at and session.attempt.status not in ABORTS:
+            due_at, happen = session.times_out_at, self._time_out
         session.step += 1
-        event = Event(session, session.step, happen)
-        heapq.heappush(self._plan, (at + wait / self._speed, next(self._numbers), event))
+        heapq.heappush(self._plan, (due_at, next(self._numbers), Event(session, session.step, happen)))
 
     def _begin(self, session: Session, at: datetime) -> None:
         if len(self._working) < SLOTS:
@@ -199,27 +249,38 @@ class Site:
             return
         session.attempt.enter(ExecutionStatus.QUEUED, at)
         self._queue.append(session)
-        self._later(session, at, QUEUE_LIMIT, self._fail)
+        self._later(session, at, QUEUE_LIMIT, self._drop)
 
     def _work(self, session: Session, at: datetime) -> None:
         self._working.add(session)
         session.attempt.enter(ExecutionStatus.STARTED, at)
-        finish = self._fail_or_retry if session.task.fails else self._succeed
+        fails = session.task.fails or len(session.attempts) <= session.task.fails_first
+        finish = self._fail_or_retry if fails else self._succeed
         self._later(session, at, timedelta(seconds=session.task.reload_seconds), finish)
 
     def _succeed(self, session: Session, at: datetime) -> None:
         self._end(session, ExecutionStatus.FINISHED_SUCCESS, at)
 
-    def _fail(self, session: Session, at: datetime) -> None:
+    def _drop(self, session: Session, at: datetime) -> None:
+        session.attempt.remark = DROPPED
         self._end(session, ExecutionStatus.FINISHED_FAIL, at)
 
     def _fail_or_retry(self, session: Session, at: datetime) -> None:
+        session.attempt.remark = FAILED
         if len(session.attempts) > session.task.max_retries:
-            self._fail(session, at)
+            self._end(session, ExecutionStatus.FINISHED_FAIL, at)
             return
         self._end_attempt(session, ExecutionStatus.FINISHED_FAIL, at)
         self._add_attempt(session, ExecutionStatus.RETRY, at)
         self._later(session, at, RETRY_TIME, self._begin)
+
+    def _time_out(self, session: Session, at: datetime) -> None:
+        session.attempt.remark = TIMED_OUT
+        self._initiate_abort(session, at)
+
+    def _initiate_abort(self, session: Session, at: datetime) -> None:
+        session.attempt.enter(ExecutionStatus.ABORT_INITIATED, at)
+        self._later(session, at, ABORT_TIME, self._abort)
 
     def _abort(self, session: Session, at: datetime) -> None:
         session.attempt.enter(ExecutionStatus.ABORTING, at)
@@ -229,15 +290,19 @@ class Site:
         self._end(session, ExecutionStatus.ABORTED, at)
 
     def _end(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
+        session.step += 1
         del self.sessions[session.id], self._sessions_by_task[session.task.id][session.id]
         self._end_attempt(session, status, at)
 
     def _end_attempt(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
-        session.attempt.stopped_at = at
-        session.attempt.enter(status, at)
-        self.history.append(session.attempt)
+        self._close(session.attempt, status, at)
         self._working.discard(session)
         while self._queue and len(self._working) < SLOTS:
             waiting = self._queue.popleft()
             if waiting.attempt.status is ExecutionStatus.QUEUED:
                 self._work(waiting, at)
+
+    def _close(self, attempt: Attempt, status: ExecutionStatus, at: datetime) -> None:
+        attempt.stopped_at = at
+        attempt.enter(status, at)
+        self.history.append(attempt)

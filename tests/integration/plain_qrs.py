@@ -48,3 +48,22 @@ class PlainQrs:
     def begin(self, task_id: str = SALES) -> str:
         """Start a task and return its session."""
         return str(self.post(f"task/{task_id}/start/synchronous").json()["value"])
+
+
+class ControlPort:
+    """The simulator's second port."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Return what a good call answers."""
+        answer = requests.request(method, f"{self.url}{path}", timeout=5, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refuse(self, method: str, path: str, **options: Any) -> str:
+        """Return what is said against a bad call."""
+        answer = requests.request(method, f"{self.url}{path}", timeout=5, **options)
+        assert answer.status_code in {400, 404}
+        return str(answer.json()["error"])

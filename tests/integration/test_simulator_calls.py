@@ -80,6 +80,13 @@ def test_about_tells_the_version(qrs: PlainQrs) -> None:
     assert answer.json()["buildVersion"].count(".") == 3
 
 
+def test_the_numbers_of_states_are_listed(qrs: PlainQrs) -> None:
+    stranger = {"X-Qlik-User": "UserDirectory=Sales;UserId=bob"}
+    enums = qrs.get("about/api/enums", headers=stranger).json()
+    assert enums["StatusEnum"]["values"][:2] == ["0: NeverStarted", "1: Triggered"]
+    assert "8: FinishedFail" in enums["StatusEnum"]["values"]
+
+
 def test_a_plain_start_says_only_that_it_was_received(qrs: PlainQrs) -> None:
     for task_id in (SALES, DISABLED):
         answer = qrs.post(f"task/{task_id}/start")
@@ -140,6 +147,17 @@ def test_a_run_that_is_over_has_a_result_and_no_session(certificate_folder: Path
         assert result["startTime"] < result["stopTime"]
         assert result["duration"] == 25  # ms: 2.5 s at a hundred times the speed
         assert last_result(qrs, SALES) == result
+        assert result["executionID"] == session
+        assert result["executingNodeName"] == "Central"
+        assert result["appID"] == task(qrs, SALES)["app"]["id"]
+        assert result["fileReferenceID"] != NO_SESSION
+        assert [detail["message"] for detail in result["details"]] == [
+            "Changing task state to Triggered",
+            "Changing task state to Started",
+            "Changing task state to FinishedSuccess",
+        ]
+        assert {detail["detailsType"] for detail in result["details"]} == {2}
+        assert result["details"][-1]["detailCreatedDate"] == result["stopTime"]
 
 
 def test_a_failing_run_has_a_result_for_each_attempt_the_last_first(certificate_folder: Path) -> None:
@@ -148,6 +166,8 @@ def test_a_failing_run_has_a_result_for_each_attempt_the_last_first(certificate_
         wait_for(lambda: qrs.get(f"executionsession/{session}").status_code == 404, seconds=5)
         results = results_of(qrs, session)
         assert [result["status"] for result in results] == [8, 8, 8]
+        reason = "Message from ReloadProvider: Reload failed in Engine. Check engine or script logs."
+        assert {result["details"][-1]["message"] for result in results} == {reason}
         starts = [result["startTime"] for result in results]
         assert starts == sorted(starts, reverse=True)
 
@@ -160,6 +180,8 @@ def test_what_never_happened_is_dated_1753(qrs: PlainQrs) -> None:
     (result,) = results_of(qrs, qrs.begin())
     assert result["stopTime"] == "1753-01-01T00:00:00.000Z"
     assert result["duration"] == 0
+    assert result["scriptLogAvailable"] is False
+    assert result["fileReferenceID"] == NO_SESSION
 
 
 def test_a_task_shows_what_people_know_it_by(qrs: PlainQrs) -> None:
@@ -168,6 +190,7 @@ def test_a_task_shows_what_people_know_it_by(qrs: PlainQrs) -> None:
     assert document["app"]["name"] == "Extract ERP orders"
     assert document["enabled"] is True
     assert document["maxRetries"] == 1
+    assert document["taskSessionTimeout"] == 1440
     assert [tag["name"] for tag in document["tags"]] == ["Extract", "Finance"]
     properties = {item["definition"]["name"]: item["value"] for item in document["customProperties"]}
     assert properties == {"Department": "Finance", "Layer": "Extract"}

@@ -6,13 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from qlik.simulator.server import Simulator, SimulatorSettings
-from tests.integration.plain_qrs import DISABLED, ORDERS, SALES, UNKNOWN, PlainQrs
+from tests.integration.plain_qrs import DISABLED, NO_SESSION, ORDERS, SALES, UNKNOWN, ControlPort, PlainQrs
 
 NEW_TASK = {
     "id": UNKNOWN,
@@ -22,33 +21,17 @@ NEW_TASK = {
     "custom_properties": {"Department": "Sales"},
     "enabled": True,
     "max_retries": 3,
+    "session_timeout_minutes": 10,
     "reload_seconds": 7,
     "fails": False,
+    "fails_first": 1,
 }
-
-
-REFUSE_999 = {"kind": "refuse", "status": 999}
 
 
 @pytest.fixture
 def qrs(simulator: Simulator) -> Iterator[PlainQrs]:
     with PlainQrs(simulator.url, simulator.certificates) as plain:
         yield plain
-
-
-class ControlPort:
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def call(self, method: str, path: str, **options: Any) -> Any:
-        answer = requests.request(method, f"{self.url}{path}", timeout=5, **options)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def refuse(self, method: str, path: str, **options: Any) -> str:
-        answer = requests.request(method, f"{self.url}{path}", timeout=5, **options)
-        assert answer.status_code in {400, 404}
-        return str(answer.json()["error"])
 
 
 @pytest.fixture
@@ -149,6 +132,44 @@ def test_tasks_are_replaced_as_a_whole(qrs: PlainQrs, controls: ControlPort) -> 
     assert qrs.post(f"task/{SALES}/start").status_code == 404
 
 
+def test_a_task_is_changed(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("PATCH", "/tasks", json={"id": SALES, "enabled": False, "max_retries": 5})
+    (document,) = qrs.get("reloadtask/full", params={"filter": f"id eq {SALES}"}).json()
+    assert (document["enabled"], document["maxRetries"]) == (False, 5)
+    assert document["name"] == "Reload Sales overview"
+    assert qrs.begin(SALES) == NO_SESSION
+    assert f"There is no task {UNKNOWN}" in controls.refuse("PATCH", "/tasks", json={"id": UNKNOWN})
+
+
+@pytest.mark.parametrize("body", [{}, {"id": "x"}, {"id": SALES, "kind": "reset"}, {"id": SALES, "max_retries": "x"}])
+def test_a_change_that_is_none_is_refused(controls: ControlPort, body: dict[str, str]) -> None:
+    assert "is no task" in controls.refuse("PATCH", "/tasks", json=body)
+
+
+def test_a_task_is_deleted_with_its_runs(qrs: PlainQrs, controls: ControlPort) -> None:
+    session = qrs.begin(SALES)
+    assert SALES not in {task["id"] for task in controls.call("DELETE", f"/tasks?id={SALES}")}
+    assert qrs.get(f"executionsession/{session}").status_code == 404
+    (result,) = qrs.get("executionresult/full", params={"filter": f"taskID eq {SALES}"}).json()
+    assert result["status"] == 6
+    assert qrs.post(f"task/{SALES}/start").status_code == 404
+    assert f"There is no task {SALES}" in controls.refuse("DELETE", f"/tasks?id={SALES}")
+    assert "'' is no id of a task" in controls.refuse("DELETE", "/tasks")
+
+
+def test_tasks_are_started_and_stopped_by_hand_without_the_journal(qrs: PlainQrs, controls: ControlPort) -> None:
+    (session,) = controls.call("POST", f"/start?task_id={SALES}")
+    assert session["status"] == "TRIGGERED"
+    assert qrs.get(f"executionsession/{session['id']}").status_code == 200
+    (stopped,) = controls.call("POST", f"/stop?task_id={SALES}")
+    assert stopped["status"] == "ABORT_INITIATED"
+    assert controls.call("GET", "/sessions") == [stopped]
+    assert [entry["call"] for entry in controls.call("GET", "/journal")["entries"]] == ["session"]
+    for path in ("/start", "/stop"):
+        assert "There is no task" in controls.refuse("POST", f"{path}?task_id={UNKNOWN}")
+        assert "is no id of a task" in controls.refuse("POST", path)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -160,6 +181,7 @@ def test_tasks_are_replaced_as_a_whole(qrs: PlainQrs, controls: ControlPort) -> 
         (json.dumps(NEW_TASK | {"kind": "reset"}), "unexpected keyword argument 'kind'"),
         (json.dumps(NEW_TASK | {"enabled": "false"}), "'false' is neither true nor false"),
         (json.dumps(NEW_TASK | {"reload_seconds": "soon"}), "could not convert string to float"),
+        (json.dumps(NEW_TASK | {"reload_seconds": -1}), "-1 is no amount"),
     ],
 )
 def test_a_task_that_is_none_is_refused(controls: ControlPort, body: str, message: str) -> None:
@@ -238,6 +260,55 @@ def test_a_fault_strikes_one_task_so_many_times(qrs: PlainQrs, controls: Control
     assert controls.call("GET", "/faults") == []
 
 
+def test_a_fault_strikes_the_calls_it_names(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "reset", "calls": ["start synchronous"]})
+    with pytest.raises(requests.ConnectionError):
+        qrs.begin()
+    (session,) = qrs.get("executionsession/full", params={"filter": f"reloadTask.id eq {SALES}"}).json()
+    assert session["executionResult"]["status"] == 1
+
+
+def test_a_fault_strikes_a_part_of_the_calls_for_a_while(qrs: PlainQrs, controls: ControlPort) -> None:
+    window = {"begins_in_seconds": 0, "lasts_seconds": 60}
+    controls.call("POST", "/faults", json={"kind": "refuse", "rate": 0.5} | window)
+    statuses = {qrs.get("about").status_code for _ in range(100)}
+    assert statuses == {200, 500}
+    (fault,) = controls.call("GET", "/faults")
+    assert 0 < fault["lasts_seconds"] < 60
+
+
+def test_a_fault_can_wait_for_its_time(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "refuse", "begins_in_seconds": 0.3})
+    assert qrs.get("about").status_code == 200
+    time.sleep(0.4)
+    assert qrs.get("about").status_code == 500
+
+
+def test_a_start_can_come_to_nothing(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "zero", "task_id": SALES})
+    assert qrs.begin(SALES) == NO_SESSION
+    assert qrs.post(f"task/{SALES}/start").status_code == 204
+    assert qrs.post("task/start/many", json=[SALES]).status_code == 204
+    assert controls.call("GET", "/health")["sessions"] == 0
+    assert {entry["outcome"] for entry in controls.call("GET", "/journal")["entries"]} == {"not started"}
+
+
+def test_a_task_can_be_deleted_at_the_moment_of_its_start(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "delete", "task_id": SALES})
+    assert qrs.get("about").status_code == 200
+    for _ in range(2):
+        assert qrs.post(f"task/{SALES}/start/synchronous").status_code == 404
+    assert qrs.get("task/full", params={"filter": f"id eq {SALES}"}).json() == []
+
+
+def test_a_task_can_be_disabled_at_the_moment_of_its_start(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "disable", "count": 1})
+    assert qrs.begin(SALES) == NO_SESSION
+    (document,) = qrs.get("task/full", params={"filter": f"id eq {SALES}"}).json()
+    assert document["enabled"] is False
+    assert qrs.begin(ORDERS) != NO_SESSION
+
+
 def test_faults_are_listed_and_cleared(qrs: PlainQrs, controls: ControlPort) -> None:
     controls.call("POST", "/faults", json={"kind": "refuse"})
     (fault,) = controls.call("GET", "/faults")
@@ -247,7 +318,17 @@ def test_faults_are_listed_and_cleared(qrs: PlainQrs, controls: ControlPort) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"kind": "magic"}, {"kind": "reset", "task_id": "x"}, {"kind": "reset", "name": "x"}, REFUSE_999]
+    "body",
+    [
+        {},
+        {"kind": "magic"},
+        {"kind": "reset", "task_id": "x"},
+        {"kind": "reset", "name": "x"},
+        {"kind": "refuse", "status": 999},
+        {"kind": "reset", "rate": 2},
+        {"kind": "reset", "lasts_seconds": -1},
+        {"kind": "reset", "calls": ["begin"]},
+    ],
 )
 def test_a_fault_that_is_none_is_refused(controls: ControlPort, body: dict[str, str]) -> None:
     assert "is no fault" in controls.refuse("POST", "/faults", json=body)
@@ -267,6 +348,12 @@ def test_health_counts(qrs: PlainQrs, controls: ControlPort) -> None:
     qrs.begin()
     health = controls.call("GET", "/health")
     assert (health["connections"], health["sessions"], health["journal"]) == (1, 1, 1)
+
+
+def test_another_site_s_page_cannot_play_with_it(controls: ControlPort) -> None:
+    for origin, status in ((controls.url, 200), ("http://evil.example", 403), ("null", 403)):
+        answer = requests.delete(f"{controls.url}/faults", headers={"Origin": origin}, timeout=5)
+        assert answer.status_code == status
 
 
 def test_an_unknown_control_lists_those_there_are(controls: ControlPort) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from qlik.simulator.__main__ import make_parser
-from qlik.simulator.controls import HANDLERS, READERS
+from qlik.simulator.controls import HANDLERS
 from qlik.simulator.faults import FaultKind
 from qlik.simulator.server import Simulator
+from qlik.simulator.values import READERS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_text()
 COMMANDS = [

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from qlik.execution import ExecutionStatus as Status
-from qlik.simulator.tasks import Attempt, Site, Task, UnknownTaskError
+from qlik.simulator.tasks import DROPPED, FAILED, TIMED_OUT, Attempt, Site, Task, UnknownTaskError
 
 TASK_ID = UUID(int=1)
 BEGIN_AT = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -127,6 +127,121 @@ def test_a_failing_run_is_tried_again_in_the_same_session(clock: Clock) -> None:
     assert not is_open(site, session_id)
 
 
+def test_a_run_may_succeed_at_the_second_attempt(clock: Clock) -> None:
+    site = make_site(clock, make_task(fails_first=1, max_retries=2))
+    session_id = begin(site)
+    clock.forward(3600)
+    attempts = attempts_of(site, session_id)
+    assert [attempt.status for attempt in attempts] == [Status.FINISHED_FAIL, Status.FINISHED_SUCCESS]
+    assert [attempt.remark for attempt in attempts] == [FAILED, ""]
+
+
+def test_a_run_that_fails_more_often_than_it_is_tried_fails(clock: Clock) -> None:
+    site = make_site(clock, make_task(fails_first=2, max_retries=1))
+    session_id = begin(site)
+    clock.forward(3600)
+    assert [attempt.status for attempt in attempts_of(site, session_id)] == [Status.FINISHED_FAIL] * 2
+
+
+@pytest.mark.parametrize(
+    ("minutes", "reached"),
+    [(0.5, Status.STARTED), (1.1, Status.RETRY), (1.5, Status.STARTED)],
+)
+def test_a_run_that_takes_longer_than_its_session_may_last_is_aborted(
+    clock: Clock, minutes: float, reached: Status
+) -> None:
+    site = make_site(clock, make_task(fails=True, max_retries=1, session_timeout_minutes=minutes))
+    session_id = begin(site)
+    clock.forward(minutes * 60 - 0.1)
+    assert status_of(site, session_id) is reached
+    clock.forward(0.1)
+    assert status_of(site, session_id) is Status.ABORT_INITIATED
+    clock.forward(1)
+    assert status_of(site, session_id) is Status.ABORTING
+    clock.forward(1)
+    attempt = attempts_of(site, session_id)[-1]
+    assert (attempt.status, attempt.remark) == (Status.ABORTED, TIMED_OUT)
+    assert not is_open(site, session_id)
+
+
+def test_the_time_in_the_queue_counts_for_the_session(clock: Clock) -> None:
+    blocking = [make_task(number) for number in range(2, 6)]
+    site = make_site(clock, make_task(session_timeout_minutes=1.5), *blocking)
+    for task in blocking:
+        begin(site, task.id)
+    session_id = begin(site)
+    clock.forward(62)
+    assert status_of(site, session_id) is Status.STARTED
+    clock.forward(28)
+    assert status_of(site, session_id) is Status.ABORT_INITIATED
+
+
+def test_a_stopped_run_goes_its_way_although_its_session_times_out(clock: Clock) -> None:
+    site = make_site(clock, make_task(session_timeout_minutes=1))
+    session_id = begin(site)
+    clock.forward(59)
+    site.stop(TASK_ID)
+    clock.forward(2)
+    attempt = attempts_of(site, session_id)[-1]
+    assert (attempt.status, attempt.remark) == (Status.ABORTED, "")
+
+
+def test_only_a_reload_that_began_and_is_over_has_a_log(clock: Clock) -> None:
+    site = make_site(clock, make_task(reload_seconds=7200.0))
+    sessions = [begin(site) for _ in range(5)]
+    clock.forward(3600)
+    site.stop(TASK_ID)
+    has_log = [attempts_of(site, session)[-1].has_script_log for session in sessions]
+    assert has_log == [False] * 5
+    clock.forward(2)
+    has_log = [attempts_of(site, session)[-1].has_script_log for session in sessions]
+    assert has_log == [True] * 4 + [False]
+    assert attempts_of(site, sessions[4])[-1].remark == DROPPED
+
+
+def test_a_deleted_task_takes_its_runs_along_and_leaves_its_results(clock: Clock) -> None:
+    site = make_site(clock, make_task(1), make_task(2))
+    sessions = [begin(site), *[begin(site) for _ in range(5)], begin(site, UUID(int=2))]
+    clock.forward(1)
+    site.remove_tasks([TASK_ID])
+    assert [status_of(site, session) for session in sessions] == [Status.ABORTED] * 6 + [Status.STARTED]
+    assert [is_open(site, session) for session in sessions] == [False] * 6 + [True]
+    with pytest.raises(UnknownTaskError):
+        site.start([TASK_ID])
+    clock.forward(3600)
+    assert status_of(site, sessions[0]) is Status.ABORTED
+
+
+def test_a_disabled_task_goes_on_with_what_it_runs(clock: Clock) -> None:
+    site = make_site(clock)
+    session_id = begin(site)
+    site.change_task(TASK_ID, enabled=False)
+    assert site.start([TASK_ID]) == [None]
+    clock.forward(61)
+    assert status_of(site, session_id) is Status.FINISHED_SUCCESS
+    with pytest.raises(UnknownTaskError):
+        site.change_task(UUID(int=99), enabled=False)
+
+
+@pytest.mark.parametrize(("keep_results", "statuses"), [(True, [Status.RESET]), (False, [])])
+def test_a_restart_loses_what_was_running(clock: Clock, keep_results: bool, statuses: list[Status]) -> None:
+    site = make_site(clock)
+    over = begin(site)
+    clock.forward(61)
+    sessions = [begin(site) for _ in range(6)]
+    clock.forward(1)
+    site.lose_sessions(keep_results=keep_results)
+    assert status_of(site, over) is Status.FINISHED_SUCCESS
+    for session_id in sessions:
+        assert [attempt.status for attempt in attempts_of(site, session_id)] == statuses
+        assert not is_open(site, session_id)
+    with site.settled():
+        assert site.latest[TASK_ID].status is (Status.RESET if keep_results else Status.FINISHED_SUCCESS)
+    again = begin(site)
+    clock.forward(61)
+    assert status_of(site, again) is Status.FINISHED_SUCCESS
+
+
 def test_a_stopped_run_is_aborted_step_by_step_and_gives_its_slot_back(clock: Clock) -> None:
     site = make_site(clock, *(make_task(number) for number in range(1, 6)))
     sessions = [begin(site, UUID(int=number)) for number in range(1, 6)]
@@ -182,7 +297,7 @@ def test_one_unknown_task_of_many_starts_nothing(clock: Clock) -> None:
 
 def test_tasks_are_added_replaced_and_exchanged(clock: Clock) -> None:
     site = make_site(clock)
-    site.put_tasks([make_task(2), make_task(name="another name")], replace=False)
+    site.put_tasks([make_task(2), make_task(name="another name")], keep_others=True)
     assert [(task.id.int, task.name) for task in site.tasks.values()] == [(1, "another name"), (2, "a task")]
-    site.put_tasks([make_task(3)], replace=True)
+    site.put_tasks([make_task(3)], keep_others=False)
     assert list(site.tasks) == [UUID(int=3)]
