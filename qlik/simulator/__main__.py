@@ -13,6 +13,7 @@ from qlik.simulator.api import Behaviour
 from qlik.simulator.certificates import ForeignCertificatesError
 from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.listener import ListenError
+from qlik.simulator.proxy import ProxySettings
 from qlik.simulator.server import Simulator, SimulatorSettings
 from qlik.simulator.values import ControlError, read_tasks
 
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Simulator(read_settings(options)) as simulator:
             print(
                 f"QRS simulator ready: qrs={simulator.url} controls={simulator.control_url}"
-                f" certificates={simulator.certificates}",
+                f" certificates={simulator.certificates}"
+                + (f" proxy={simulator.proxy_url}" if simulator.proxy else ""),
                 flush=True,
             )
             stopping.wait()
@@ -47,6 +49,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--name", action="append", default=[], help="further name for the server's certificate")
     add("--port", type=read_port, default=4242, help="QRS port, 0 for a free one")
     add("--control-port", type=read_port, default=4243, help="control port on 127.0.0.1, 0 for a free one")
+    add("--proxy-port", type=read_port, help="port of the virtual proxies, 0 for a free one; none: there are none")
+    add("--jwt-prefix", default="jwt", help="prefix of the virtual proxy that believes a JSON web token")
+    add("--header-prefix", default="hdr", help="prefix of the virtual proxy that believes a header")
+    add("--header-name", default="hdr-usr", help=r"that header, whose value is directory\id")
+    add("--user", action="append", default=[], help=r"directory\id that may do what the service accounts may")
     add("--certificates", type=Path, required=True, help="folder of client.pem and so on, made when missing")
     add("--speed", type=float, default=1.0, help="how many times faster than real time reloads go")
     add("--tasks", type=Path, help="JSON file with the tasks of the site, instead of some demo tasks")
@@ -78,8 +85,22 @@ def read_settings(options: argparse.Namespace) -> SimulatorSettings:
         tasks=read_tasks(options.tasks.read_bytes()) if options.tasks else DEMO_TASKS,
         second_sessions=options.running_task == "second",
         behaviour=Behaviour(unknown_task_status=options.unknown_task, synchronous_status=options.synchronous_start),
+        users=options.user,
+        proxy=read_proxy(options),
         journal_size=options.journal_size,
         journal_file=options.journal,
+    )
+
+
+def read_proxy(options: argparse.Namespace) -> ProxySettings | None:
+    """Return the settings of the proxy, None for no proxy."""
+    if options.proxy_port is None:
+        return None
+    return ProxySettings(
+        port=options.proxy_port,
+        jwt_prefix=options.jwt_prefix,
+        header_prefix=options.header_prefix,
+        header_name=options.header_name,
     )
 
 

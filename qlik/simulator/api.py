@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 from qlik.simulator.documents import ABOUT, ENUMS, Document, describe_result, describe_session, describe_task
@@ -27,9 +28,9 @@ NO_SESSION = UUID(int=0)
 XRFKEY = re.compile(r"[A-Za-z0-9]{16}")
 XSRF_MESSAGE = "XSRF prevention check failed. Possible XSRF discovered."
 USER = re.compile(r"UserDirectory=([^;=]+); *UserId=([^;=]+)", re.IGNORECASE)
-# Open to everyone with a certificate; for all others it takes a service account of Sense.
+# Open to everyone; all others take a service account of Sense.
 OPEN_CALLS = {"about", "enums"}
-ALLOWED_USERS = {r"internal\sa_repository", r"internal\sa_scheduler", r"internal\sa_api"}
+SERVICE_ACCOUNTS = {r"internal\sa_repository", r"internal\sa_scheduler", r"internal\sa_api"}
 
 GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
@@ -77,11 +78,21 @@ class Call:
 class Api:
     """QRS, seen from outside."""
 
-    def __init__(self, *, site: Site, faults: FaultPlan, journal: Journal, behaviour: Behaviour) -> None:
+    def __init__(
+        self,
+        *,
+        site: Site,
+        faults: FaultPlan,
+        journal: Journal,
+        behaviour: Behaviour,
+        users: Iterable[str] = (),
+    ) -> None:
+        r"""`users`, written directory\id, may do what the service accounts may."""
         self._site = site
         self._faults = faults
         self._journal = journal
         self._behaviour = behaviour
+        self._users = SERVICE_ACCOUNTS | {user.lower() for user in users}
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked, or what the faults make of it, and write it down."""
@@ -90,7 +101,7 @@ class Api:
         try:
             user = check_access(request)
             call = read_call(request)
-            check_rights(user, call)
+            self._check_rights(user, call)
             fault = self._faults.take(call.task_ids, call=call.name)
             outcome = self._carry_out(call, fault)
         except RefusalError as refusal:
@@ -110,6 +121,10 @@ class Api:
             return HANDLERS[call.name](self, call)
         except UnknownTaskError as error:
             raise RefusalError(self._behaviour.unknown_task_status, "The task does not exist.") from error
+
+    def _check_rights(self, user: str, call: Call) -> None:
+        if user not in self._users and call.name not in OPEN_CALLS:
+            raise RefusalError(HTTPStatus.FORBIDDEN, "Forbidden: the user lacks the rights for this call.")
 
     def _play_tricks(self, call: Call, fault: Fault) -> Call:
         task_ids = [fault.task_id] if fault.task_id else call.task_ids
@@ -224,7 +239,7 @@ def check_access(request: Request) -> str:
     user = USER.fullmatch(request.headers.get("x-qlik-user", ""))
     if not user:
         raise RefusalError(HTTPStatus.UNAUTHORIZED, "The header X-Qlik-User names no user.")
-    return rf"{user[1]}\{user[2]}".lower()
+    return unquote(rf"{user[1]}\{user[2]}").lower()
 
 
 def read_call(request: Request) -> Call:
@@ -238,12 +253,6 @@ def read_call(request: Request) -> Call:
                 task_ids = _read_guids(request.body)
             return Call(name, task_ids, request.query, ids.get("session"))
     raise RefusalError(HTTPStatus.NOT_FOUND, "Not found.")
-
-
-def check_rights(user: str, call: Call) -> None:
-    """Raise RefusalError unless the user may make the call."""
-    if user not in ALLOWED_USERS and call.name not in OPEN_CALLS:
-        raise RefusalError(HTTPStatus.FORBIDDEN, "Forbidden: the user lacks the rights for this call.")
 
 
 # What a filter can ask for without a look at the whole document, by name in lower case

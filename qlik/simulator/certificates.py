@@ -42,10 +42,16 @@ def ensure_certificates(folder: Path, *, names: Iterable[str] = ()) -> None:
     _make_certificates(folder, sorted(wanted))
 
 
-def make_server_context(folder: Path) -> ssl.SSLContext:
-    """Return a context that demands a client certificate signed by the folder's root."""
+def make_proxy_context(folder: Path) -> ssl.SSLContext:
+    """Return a context that demands no client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _load_pair(context, folder / SERVER_FILE, folder / SERVER_KEY_FILE)
+    return context
+
+
+def make_server_context(folder: Path) -> ssl.SSLContext:
+    """Return a context that demands a client certificate signed by the folder's root."""
+    context = make_proxy_context(folder)
     context.load_verify_locations(folder / ROOT_FILE)
     context.verify_mode = ssl.CERT_REQUIRED
     return context

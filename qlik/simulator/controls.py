@@ -14,8 +14,9 @@ from qlik.simulator.filters import format_instant
 from qlik.simulator.journal import Journal
 from qlik.simulator.listener import ListenError, Reply, Request
 from qlik.simulator.outages import Mains, Outage
+from qlik.simulator.proxy import Proxy
 from qlik.simulator.tasks import Site, UnknownTaskError
-from qlik.simulator.values import ControlError, read_changes, read_id, read_tasks, read_values
+from qlik.simulator.values import ControlError, read_amount, read_changes, read_id, read_tasks, read_values
 
 
 class Controls:
@@ -28,12 +29,14 @@ class Controls:
         faults: FaultPlan,
         journal: Journal,
         mains: Mains,
+        proxy: Proxy | None,
         count_connections: Callable[[], int],
     ) -> None:
         self._site = site
         self._faults = faults
         self._journal = journal
         self._mains = mains
+        self._proxy = proxy
         self._count_connections = count_connections
 
     def answer(self, request: Request) -> Reply:
@@ -50,7 +53,7 @@ class Controls:
             return _reply_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
     def health(self, _: Request) -> object:
-        """Return what is going on; `connections` counts all that were ever made to the QRS port."""
+        """Return what is going on; connections and sessions of the proxy are all that there ever were."""
         with self._site.settled():
             sessions, tasks = len(self._site.sessions), len(self._site.tasks)
         return {
@@ -59,6 +62,7 @@ class Controls:
             "tasks": tasks,
             "sessions": sessions,
             "journal": self._journal.read()[1],
+            "proxy_sessions": self._proxy.sessions_begun if self._proxy else 0,
         }
 
     def read_journal(self, request: Request) -> object:
@@ -170,6 +174,14 @@ class Controls:
             raise ControlError(str(error)) from error
         return self.show_outage(request)
 
+    def make_token(self, request: Request) -> object:
+        """Return a token for `user`, good for `seconds`."""
+        if not self._proxy:
+            raise ControlError("There is no virtual proxy: start the simulator with --proxy-port.")
+        directory, _, user_id = request.query.get("user", r"Internal\sa_repository").partition("\\")
+        seconds = read_amount(request.query.get("seconds", "86400"))
+        return {"token": self._proxy.make_token(directory=directory, user_id=user_id, lasts_seconds=seconds)}
+
 
 HANDLERS: dict[tuple[str, str], Callable[[Controls, Request], object]] = {
     ("GET", "/health"): Controls.health,
@@ -189,6 +201,7 @@ HANDLERS: dict[tuple[str, str], Callable[[Controls, Request], object]] = {
     ("GET", "/outage"): Controls.show_outage,
     ("POST", "/outage"): Controls.begin_outage,
     ("DELETE", "/outage"): Controls.end_outage,
+    ("GET", "/token"): Controls.make_token,
 }
 
 

@@ -69,14 +69,15 @@ class Reply:
     content_type: str = "application/json"
     delay_seconds: float = 0.0
     ending: Ending = Ending.KEEP
+    headers: tuple[tuple[str, str], ...] = ()
 
     def encode(self) -> bytes:
         """Return the bytes of the wire."""
-        first = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
-        if self.status == HTTPStatus.NO_CONTENT:
-            return f"{first}\r\n".encode()
-        headers = f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.body)}\r\n\r\n"
-        return (first + headers).encode() + self.body
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.status != HTTPStatus.NO_CONTENT:
+            lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
 @dataclass(slots=True)

@@ -10,14 +10,16 @@ from types import TracebackType
 from typing import Self
 
 from qlik.simulator.api import Api, Behaviour
-from qlik.simulator.certificates import ensure_certificates, make_server_context
+from qlik.simulator.certificates import ensure_certificates, make_proxy_context, make_server_context
 from qlik.simulator.controls import Controls
 from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.faults import Fault, FaultPlan
 from qlik.simulator.journal import Entry, Journal
 from qlik.simulator.listener import Listener
 from qlik.simulator.outages import Mains
+from qlik.simulator.proxy import Proxy, ProxySettings
 from qlik.simulator.tasks import Site, Task
+from qlik.simulator.tokens import ensure_token_key
 
 CONTROL_HOST = "127.0.0.1"
 
@@ -36,6 +38,10 @@ class SimulatorSettings:
     tasks: Sequence[Task] = DEMO_TASKS
     second_sessions: bool = True
     behaviour: Behaviour = field(default_factory=Behaviour)
+    # Written directory\id; they may do what the service accounts may.
+    users: Sequence[str] = ()
+    # None: there is no proxy.
+    proxy: ProxySettings | None = None
     journal_size: int = 100_000
     journal_file: Path | None = None
 
@@ -50,22 +56,43 @@ class Simulator:
         self.site = Site(settings.tasks, speed=settings.speed, second_sessions=settings.second_sessions)
         self.faults = FaultPlan()
         self.journal = Journal(settings.journal_size, settings.journal_file)
-        api = Api(site=self.site, faults=self.faults, journal=self.journal, behaviour=settings.behaviour)
+        api = Api(
+            site=self.site,
+            faults=self.faults,
+            journal=self.journal,
+            behaviour=settings.behaviour,
+            users=settings.users,
+        )
         self._qrs = Listener(
             host=settings.host,
             port=settings.port,
             answer=api.answer,
             context=make_server_context(settings.certificates),
         )
-        self.mains = Mains([self._qrs], self.site)
+        self._listeners = [self._qrs]
+        self.proxy = self._make_proxy(settings, settings.proxy, api) if settings.proxy else None
+        self.mains = Mains(self._listeners, self.site)
         controls = Controls(
             site=self.site,
             faults=self.faults,
             journal=self.journal,
             mains=self.mains,
+            proxy=self.proxy,
             count_connections=self.count_connections,
         )
         self._controls = Listener(host=CONTROL_HOST, port=settings.control_port, answer=controls.answer)
+
+    def _make_proxy(self, settings: SimulatorSettings, proxied: ProxySettings, api: Api) -> Proxy:
+        proxy = Proxy(proxied, ensure_token_key(settings.certificates), api.answer)
+        self._listeners.append(
+            Listener(
+                host=settings.host,
+                port=proxied.port,
+                answer=proxy.answer,
+                context=make_proxy_context(settings.certificates),
+            )
+        )
+        return proxy
 
     def __enter__(self) -> Self:
         """Take the ports and answer. Raises ListenError."""
@@ -87,6 +114,11 @@ class Simulator:
     def url(self) -> str:
         """The address of QRS."""
         return self._qrs.url
+
+    @property
+    def proxy_url(self) -> str | None:
+        """The address of the proxy, without a prefix."""
+        return self._listeners[-1].url if self.proxy else None
 
     @property
     def control_url(self) -> str:

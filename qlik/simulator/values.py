@@ -51,6 +51,14 @@ def read_id(text: str) -> UUID:
         raise ControlError(f"{text!r} is no id of a task.") from error
 
 
+def read_amount(text: str) -> float:
+    """Return a number from 0 on. Raises ControlError."""
+    try:
+        return _read_amount(text)
+    except ValueError as error:
+        raise ControlError(f"{error}.") from error
+
+
 def _read_documents(text: bytes) -> list[dict[str, Any]]:
     try:
         documents = json.loads(text)

@@ -344,10 +344,15 @@ def test_health_counts(qrs: PlainQrs, controls: ControlPort) -> None:
         "tasks": 6,
         "sessions": 0,
         "journal": 0,
+        "proxy_sessions": 0,
     }
     qrs.begin()
     health = controls.call("GET", "/health")
     assert (health["connections"], health["sessions"], health["journal"]) == (1, 1, 1)
+
+
+def test_without_a_proxy_there_are_no_tokens(controls: ControlPort) -> None:
+    assert "--proxy-port" in controls.refuse("GET", "/token")
 
 
 def test_another_site_s_page_cannot_play_with_it(controls: ControlPort) -> None:

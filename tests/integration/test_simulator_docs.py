@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from qlik.simulator.__main__ import make_parser
 from qlik.simulator.controls import HANDLERS
 from qlik.simulator.faults import FaultKind
-from qlik.simulator.server import Simulator
+from qlik.simulator.proxy import ProxySettings
+from qlik.simulator.server import Simulator, SimulatorSettings
 from qlik.simulator.values import READERS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "simulator.md").read_text()
@@ -21,6 +23,12 @@ COMMANDS = [
     for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
     for command in re.split(r"\n(?=curl|python)", block.strip())
 ]
+
+
+@pytest.fixture
+def simulator(certificate_folder: Path) -> Iterator[Simulator]:
+    with Simulator(SimulatorSettings(certificates=certificate_folder, proxy=ProxySettings())) as running:
+        yield running
 
 
 def test_the_first_command_starts_it() -> None:
@@ -34,6 +42,7 @@ def test_the_first_command_starts_it() -> None:
 def test_the_examples_are_understood(simulator: Simulator, command: str) -> None:
     for documented, real in (
         ("https://127.0.0.1:4242", simulator.url),
+        ("https://127.0.0.1:4443", simulator.proxy_url),
         ("http://127.0.0.1:4243", simulator.control_url),
         ("data/certificates", str(simulator.certificates)),
     ):

@@ -18,7 +18,9 @@ import requests
 
 from tests.integration.plain_qrs import SALES, UNKNOWN, PlainQrs
 
-READY = re.compile(r"QRS simulator ready: qrs=(https://\S+) controls=(http://\S+) certificates=(\S+)\n")
+READY = re.compile(
+    r"QRS simulator ready: qrs=(https://\S+) controls=(http://\S+) certificates=(\S+)(?: proxy=(https://\S+))?\n"
+)
 
 
 def start(*options: str | Path) -> subprocess.Popen[str]:
@@ -28,12 +30,18 @@ def start(*options: str | Path) -> subprocess.Popen[str]:
 
 @contextmanager
 def running(*options: str | Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    with running_with_proxy(*options) as (process, url, control_url, _):
+        yield process, url, control_url
+
+
+@contextmanager
+def running_with_proxy(*options: str | Path) -> Iterator[tuple[subprocess.Popen[str], str, str, str]]:
     with start(*options) as process:
         try:
             assert process.stdout
             ready = READY.fullmatch(process.stdout.readline())
             assert ready, process.stderr and process.stderr.read()
-            yield process, ready[1], ready[2]
+            yield process, ready[1], ready[2], ready[4]
         finally:
             process.kill()
 
@@ -89,7 +97,20 @@ def test_its_options_reach_it(certificate_folder: Path, tmp_path: Path) -> None:
         assert len(journal.read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("option", ["--port", "--control-port"])
+def test_its_proxy_has_the_prefixes_and_users_it_is_told(certificate_folder: Path) -> None:
+    options = ["--proxy-port", "0", "--jwt-prefix", "tokens", "--header-prefix", "trusted", "--header-name", "Who"]
+    with running_with_proxy("--certificates", certificate_folder, *options, "--user", r"Lab\butler") as (*_, proxy_url):
+        for prefix, status in (("trusted", 204), ("tokens", 401), ("hdr", 404), ("jwt", 404)):
+            answer = requests.post(
+                f"{proxy_url}/{prefix}/qrs/task/{SALES}/start?xrfkey=abcdefghijklmnop",
+                headers={"X-Qlik-Xrfkey": "abcdefghijklmnop", "Who": r"LAB\Butler"},
+                verify=str(certificate_folder / "root.pem"),
+                timeout=5,
+            )
+            assert (answer.status_code, prefix) == (status, prefix)
+
+
+@pytest.mark.parametrize("option", ["--port", "--control-port", "--proxy-port"])
 def test_it_says_which_port_is_in_use(certificate_folder: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
