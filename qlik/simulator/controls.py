@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 from uuid import UUID
 
+from qlik.simulator.buttons import Buttons
 from qlik.simulator.faults import Fault, FaultPlan
 from qlik.simulator.filters import format_instant
 from qlik.simulator.journal import Journal
 from qlik.simulator.listener import ListenError, Reply, Request
 from qlik.simulator.outages import Mains, Outage
+from qlik.simulator.page import Page, make_policy
 from qlik.simulator.proxy import Proxy
 from qlik.simulator.tasks import Site, UnknownTaskError
 from qlik.simulator.values import ControlError, read_amount, read_changes, read_id, read_tasks, read_values
@@ -37,6 +40,8 @@ class Controls:
         self._journal = journal
         self._mains = mains
         self._proxy = proxy
+        self._page = Page(site=site, faults=faults, journal=journal, mains=mains)
+        self._buttons = Buttons(site=site, faults=faults, mains=mains)
         self._count_connections = count_connections
 
     def answer(self, request: Request) -> Reply:
@@ -48,9 +53,20 @@ class Controls:
         if not _is_from_here(request):
             return _reply_json({"error": "Another site's page must not play with this one."}, HTTPStatus.FORBIDDEN)
         try:
-            return _reply_json(handler(self, request))
+            answer = handler(self, request)
+            return answer if isinstance(answer, Reply) else _reply_json(answer)
         except ControlError as error:
             return _reply_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+
+    def show_page(self, _: Request) -> object:
+        """Return the page for people."""
+        headers = (("Cache-Control", "no-store"), ("Content-Security-Policy", make_policy()))
+        return Reply(HTTPStatus.OK, self._page.render(), "text/html; charset=utf-8", headers=headers)
+
+    def press_button(self, request: Request) -> object:
+        """Do what a button of the page says, and show the page."""
+        self._buttons.press(dict(parse_qsl(request.body.decode(errors="replace"))))
+        return Reply(HTTPStatus.SEE_OTHER, headers=(("Location", "/"),))
 
     def health(self, _: Request) -> object:
         """Return what is going on; connections and sessions of the proxy are all that there ever were."""
@@ -184,6 +200,8 @@ class Controls:
 
 
 HANDLERS: dict[tuple[str, str], Callable[[Controls, Request], object]] = {
+    ("GET", "/"): Controls.show_page,
+    ("POST", "/play"): Controls.press_button,
     ("GET", "/health"): Controls.health,
     ("GET", "/journal"): Controls.read_journal,
     ("DELETE", "/journal"): Controls.clear_journal,

@@ -45,6 +45,11 @@ class Mains:
         self._is_closed = False
 
     @property
+    def address(self) -> str:
+        """Where QRS is."""
+        return self._listeners[0].url
+
+    @property
     def is_down(self) -> bool:
         """Whether nobody can connect."""
         return self._is_down

@@ -140,7 +140,7 @@ class Site:
         self.sessions: dict[UUID, Session] = {}
         self.latest: dict[UUID, Attempt] = {}
         self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)
-        self._speed = speed
+        self.speed = speed
         self._second_sessions = second_sessions
         self._clock = clock
         self._lock = threading.Lock()
@@ -218,7 +218,7 @@ class Site:
         siblings = self._sessions_by_task[task.id]
         if not task.enabled or (siblings and not self._second_sessions):
             return None
-        session = Session(uuid4(), task, now + timedelta(minutes=task.session_timeout_minutes) / self._speed)
+        session = Session(uuid4(), task, now + timedelta(minutes=task.session_timeout_minutes) / self.speed)
         self.sessions[session.id] = siblings[session.id] = session
         self._add_attempt(session, ExecutionStatus.TRIGGERED, now)
         self._later(session, now, TRIGGER_TIME, self._begin)
@@ -237,7 +237,7 @@ class Site:
         self.latest[session.task.id] = attempt
 
     def _later(self, session: Session, at: datetime, wait: timedelta, happen: Happening) -> None:
-        due_at = at + wait / self._speed
+        due_at = at + wait / self.speed
         if due_at > session.times_out_at and session.attempt.status not in ABORTS:
             due_at, happen = session.times_out_at, self._time_out
         session.step += 1

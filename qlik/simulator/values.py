@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
@@ -28,7 +28,19 @@ def read_tasks(text: bytes) -> list[Task]:
 
 def read_values(kind: type[Value], text: bytes) -> list[Value]:
     """Return the values of a JSON array, or of a single object. Raises ControlError."""
-    return [_make_value(kind, document) for document in _read_documents(text)]
+    return [make_value(kind, document) for document in _read_documents(text)]
+
+
+def make_value(kind: type[Value], document: Mapping[str, Any]) -> Value:
+    """Return the value that a JSON object stands for. Raises ControlError."""
+    try:
+        # What is null is left to its default.
+        given: dict[str, Any] = {key: READERS[key](value) for key, value in document.items() if value is not None}
+        return kind(**given)
+    except KeyError as error:
+        raise ControlError(f"{error} is none of {', '.join(READERS)}.") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ControlError(f"{document!r} is no {kind.__name__.lower()}: {error}.") from error
 
 
 def read_changes(text: bytes) -> list[tuple[UUID, dict[str, Any]]]:
@@ -38,7 +50,7 @@ def read_changes(text: bytes) -> list[tuple[UUID, dict[str, Any]]]:
     """
     changes = []
     for document in _read_documents(text):
-        task = _make_value(Task, {"name": "", "app": ""} | document)
+        task = make_value(Task, {"name": "", "app": ""} | document)
         changes.append((task.id, {name: getattr(task, name) for name in document if name != "id"}))
     return changes
 
@@ -65,17 +77,6 @@ def _read_documents(text: bytes) -> list[dict[str, Any]]:
     except ValueError as error:
         raise ControlError(f"The body is not JSON: {error}.") from error
     return documents if isinstance(documents, list) else [documents]
-
-
-def _make_value(kind: type[Value], document: dict[str, Any]) -> Value:
-    try:
-        # What is null is left to its default.
-        given: dict[str, Any] = {key: READERS[key](value) for key, value in document.items() if value is not None}
-        return kind(**given)
-    except KeyError as error:
-        raise ControlError(f"{error} is none of {', '.join(READERS)}.") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ControlError(f"{document!r} is no {kind.__name__.lower()}: {error}.") from error
 
 
 def _read_flag(value: object) -> bool:
