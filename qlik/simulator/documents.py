@@ -44,7 +44,11 @@ def describe_task(task: Task, latest: Attempt | None) -> Document:
         "isManuallyTriggered": False,
         "app": {"id": make_id("app", task.app), "name": task.app, "published": True},
         "tags": [{"id": make_id("tag", tag), "name": tag} for tag in task.tags],
-        "customProperties": [_describe_property(*item) for item in task.custom_properties.items()],
+        "customProperties": [
+            _describe_property(name, value)
+            for name, values in task.custom_properties.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ],
         "operational": {
             "id": make_id("operational", str(task.id)),
             "lastExecutionResult": describe_result(latest) if latest else _describe_no_result(task),

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,8 @@ class Task:
     name: str
     app: str
     tags: tuple[str, ...] = ()
-    custom_properties: Mapping[str, str] = field(default_factory=dict)
+    # A property may have several values.
+    custom_properties: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     enabled: bool = True
     max_retries: int = 0
     # From the start, with queue and retries; what takes longer is aborted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import requests
@@ -12,6 +13,7 @@ import requests
 from qlik.simulator.api import Behaviour
 from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.server import Simulator, SimulatorSettings
+from qlik.simulator.tasks import Task
 from tests.integration.plain_qrs import DISABLED, FAILING, NO_SESSION, ORDERS, SALES, UNKNOWN, PlainQrs
 from tests.waiting import wait_for
 
@@ -136,6 +138,28 @@ def test_a_stopped_run_ends_as_aborted(certificate_folder: Path) -> None:
         wait_for(lambda: last_result(qrs, ORDERS)["status"] == 6, seconds=5)
 
 
+def test_a_run_is_queued_while_four_others_go_on(certificate_folder: Path) -> None:
+    tasks = [Task(id=UUID(int=number), name="a task", app="an app", reload_seconds=3_600) for number in range(1, 6)]
+    settings = SimulatorSettings(certificates=certificate_folder, speed=100, tasks=tasks)
+    with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
+        sessions = [qrs.begin(str(task.id)) for task in tasks]
+        wait_for(lambda: results_of(qrs, sessions[4])[0]["status"] == 3, seconds=5)
+        assert [results_of(qrs, session)[0]["status"] for session in sessions] == [2, 2, 2, 2, 3]
+        qrs.post(f"task/{tasks[0].id}/stop")
+        wait_for(lambda: results_of(qrs, sessions[4])[0]["status"] == 2, seconds=5)
+
+
+def test_a_run_that_takes_too_long_is_aborted(certificate_folder: Path) -> None:
+    slow = Task(id=UUID(int=1), name="a task", app="an app", reload_seconds=3_600, session_timeout_minutes=0.5)
+    settings = SimulatorSettings(certificates=certificate_folder, speed=100, tasks=[slow])
+    with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
+        session = qrs.begin(str(slow.id))
+        wait_for(lambda: qrs.get(f"executionsession/{session}").status_code == 404, seconds=5)
+        (result,) = results_of(qrs, session)
+        assert result["status"] == 6
+        assert "timed out" in result["details"][-1]["message"]
+
+
 def test_a_run_that_is_over_has_a_result_and_no_session(certificate_folder: Path) -> None:
     with fast_simulator(certificate_folder) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
         session = qrs.begin()
@@ -196,6 +220,15 @@ def test_a_task_shows_what_people_know_it_by(qrs: PlainQrs) -> None:
     assert properties == {"Department": "Finance", "Layer": "Extract"}
 
 
+def test_a_custom_property_may_have_several_values(certificate_folder: Path) -> None:
+    values = {"Department": ["Sales", "Finance"], "Layer": "Extract"}
+    tasks = [Task(id=UUID(SALES), name="a task", app="an app", custom_properties=values)]
+    settings = SimulatorSettings(certificates=certificate_folder, tasks=tasks)
+    with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
+        properties = [(item["definition"]["name"], item["value"]) for item in task(qrs, SALES)["customProperties"]]
+        assert properties == [("Department", "Sales"), ("Department", "Finance"), ("Layer", "Extract")]
+
+
 @pytest.mark.parametrize("path", ["task/full", "reloadtask/full"])
 @pytest.mark.parametrize(
     ("text", "names"),
@@ -223,16 +256,40 @@ def test_a_session_that_never_was_is_not_found(qrs: PlainQrs) -> None:
     assert qrs.get(f"executionsession/{UNKNOWN}").status_code == 404
 
 
-def test_what_differs_between_releases_is_a_setting(certificate_folder: Path) -> None:
-    settings = SimulatorSettings(
-        certificates=certificate_folder,
-        second_sessions=False,
-        behaviour=Behaviour(unknown_task_status=400, synchronous_status=200),
-    )
+# Where releases differ
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_the_status_for_an_unknown_task_is_a_setting(certificate_folder: Path, status: int) -> None:
+    behaviour = Behaviour(unknown_task_status=status)
+    settings = SimulatorSettings(certificates=certificate_folder, behaviour=behaviour)
     with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
-        assert qrs.post(f"task/{UNKNOWN}/start").status_code == 400
-        assert qrs.post(f"task/{SALES}/start/synchronous").status_code == 200
-        assert qrs.begin(SALES) == NO_SESSION
+        for path in ("start", "start/synchronous", "stop"):
+            assert qrs.post(f"task/{UNKNOWN}/{path}").status_code == status
+        assert qrs.post("task/start/many", json=[SALES, UNKNOWN]).status_code == status
+        assert qrs.get(f"executionsession/{UNKNOWN}").status_code == 404
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_the_status_of_a_synchronous_start_is_a_setting(certificate_folder: Path, status: int) -> None:
+    settings = SimulatorSettings(certificates=certificate_folder, behaviour=Behaviour(synchronous_status=status))
+    with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
+        for task_id in (SALES, DISABLED):
+            assert qrs.post(f"task/{task_id}/start/synchronous").status_code == status
+
+
+@pytest.mark.parametrize(("second_sessions", "sessions"), [(True, 4), (False, 1)])
+def test_what_the_start_of_a_running_task_does_is_a_setting(
+    certificate_folder: Path, second_sessions: bool, sessions: int
+) -> None:
+    settings = SimulatorSettings(certificates=certificate_folder, second_sessions=second_sessions)
+    with Simulator(settings) as simulator, PlainQrs(simulator.url, certificate_folder) as qrs:
+        qrs.begin(ORDERS)
+        assert (qrs.begin(ORDERS) != NO_SESSION) is second_sessions
+        assert qrs.post(f"task/{ORDERS}/start").status_code == 204
+        assert qrs.post("task/start/many", json=[ORDERS]).status_code == 204
+        assert len(qrs.get("executionsession/full").json()) == sessions
+        assert qrs.begin(SALES) != NO_SESSION
 
 
 # The wire

@@ -88,6 +88,7 @@ def test_a_header_vouches_for_its_user(proxy: PlainProxy) -> None:
         {"hdr-usr": "sa_repository"},
         {"Cookie": "X-Qlik-Session-jwt=made-up; X-Qlik-Session-hdr=made-up"},
         {"Cookie": "[]"},
+        {"Cookie": "a@b=1"},
     ],
 )
 def test_nobody_else_gets_in(proxy: PlainProxy, controls: ControlPort, prefix: str, headers: dict[str, str]) -> None:
