@@ -287,7 +287,7 @@ def narrow(items: Iterable[Item], wanted: Filter, keys: Mapping[str, Callable[[I
 
 def _answer_list(documents: Iterable[Document], wanted: Filter, query: Mapping[str, str]) -> Outcome:
     try:
-        found: Iterable[Document] = filter(wanted.matches, documents)
+        found: Iterable[Document] = filter(wanted, documents)
         return _answer_json(sort_documents(found, query["orderby"]) if "orderby" in query else [*found])
     except FilterError as error:
         raise _refuse_filter(error) from error

@@ -143,7 +143,7 @@ def name_status(status: ExecutionStatus) -> str:
 ENUMS: Document = {
     "StatusEnum": {
         "name": "StatusEnum",
-        "values": [f"{status.value}: {name_status(status)}" for status in ExecutionStatus],
+        "values": [f"{status.value}: {name_status(status)}" for status in ExecutionStatus if status >= 0],
         "usages": ["ExecutionResult.Status"],
     }
 }

@@ -21,6 +21,8 @@ TOKEN = re.compile(r"\s*([()]|'(?:[^']|'')*'|[^\s()']+)")
 BARE_VALUE = re.compile(r"true|false|-?\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z@]\w*(\.[A-Za-z@]\w*)*")
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?", re.IGNORECASE)
+# How the names of properties end that are dates
+DATE_NAMES = ("time", "date", "execution")
 EQUALITIES = {"eq", "ne"}
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -29,7 +31,7 @@ ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "le": operator.le,
 }
 PARTS: dict[str, Callable[[str, str], bool]] = {"sw": str.startswith, "ew": str.endswith, "so": operator.contains}
-STATUS_NAMES = {status.name.replace("_", "").lower(): str(status.value) for status in ExecutionStatus}
+STATUS_NAMES = {status.name.replace("_", "").lower(): str(status.value) for status in ExecutionStatus if status >= 0}
 
 
 class FilterError(Exception):
@@ -38,13 +40,16 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter that is understood."""
+    """A filter that is understood: called with a document it tells whether that passes."""
 
-    matches: Predicate
+    test: Predicate
     # By dotted name in lower case: a document that has none of these values there cannot pass.
     pinned: Mapping[str, frozenset[str]] = field(default_factory=dict)
     # Where it looks, if `pinned` is all there is to it.
     path: tuple[str, ...] = ()
+
+    def __call__(self, document: Mapping[str, Any]) -> bool:
+        return self.test(document)
 
 
 EVERYTHING = Filter(lambda _: True)
@@ -143,14 +148,14 @@ def _join_alternatives(parts: list[Filter]) -> Filter:
     if pinned and all(part.path for part in parts):
         (wanted,) = pinned.values()
         return _make_choice(parts[0].path, wanted)
-    return Filter(lambda document: any(part.matches(document) for part in parts), pinned)
+    return Filter(lambda document: any(part(document) for part in parts), pinned)
 
 
 def _join_conditions(parts: list[Filter]) -> Filter:
     if len(parts) == 1:
         return parts[0]
     pinned = {name: wanted for part in parts for name, wanted in part.pinned.items()}
-    return Filter(lambda document: all(part.matches(document) for part in parts), pinned)
+    return Filter(lambda document: all(part(document) for part in parts), pinned)
 
 
 def _split_tokens(text: str) -> Iterator[str]:
@@ -167,7 +172,7 @@ def _parse_value(token: str, name: str) -> str:
     """Return a value as `_comparable` writes it."""
     if token.startswith("'"):
         text = token[1:-1].replace("''", "'").lower()
-        return _parse_date(text) if DATE.fullmatch(text) else text
+        return _parse_date(text) if name.lower().endswith(DATE_NAMES) and DATE.fullmatch(text) else text
     if name.lower().endswith("status"):
         token = STATUS_NAMES.get(token.lower(), token)
     if not BARE_VALUE.fullmatch(token):

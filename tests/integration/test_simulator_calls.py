@@ -86,7 +86,8 @@ def test_the_numbers_of_states_are_listed(qrs: PlainQrs) -> None:
     stranger = {"X-Qlik-User": "UserDirectory=Sales;UserId=bob"}
     enums = qrs.get("about/api/enums", headers=stranger).json()
     assert enums["StatusEnum"]["values"][:2] == ["0: NeverStarted", "1: Triggered"]
-    assert "8: FinishedFail" in enums["StatusEnum"]["values"]
+    assert enums["StatusEnum"]["values"][-1] == "14: DistributionRunning"
+    assert len(enums["StatusEnum"]["values"]) == 15
 
 
 def test_a_plain_start_says_only_that_it_was_received(qrs: PlainQrs) -> None:

@@ -66,7 +66,7 @@ TASK = {
     ],
 )
 def test_it_lets_through(text: str) -> None:
-    assert parse_filter(text).matches(TASK)
+    assert parse_filter(text)(TASK)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_it_lets_through(text: str) -> None:
     ],
 )
 def test_it_holds_back(text: str) -> None:
-    assert not parse_filter(text).matches(TASK)
+    assert not parse_filter(text)(TASK)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,18 @@ def test_it_refuses(text: str) -> None:
 
 def test_it_refuses_a_property_that_does_not_exist() -> None:
     with pytest.raises(FilterError, match="'colour' is no property"):
-        parse_filter("tags.colour eq 'red'").matches(TASK)
+        parse_filter("tags.colour eq 'red'")(TASK)
+
+
+@pytest.mark.parametrize("text", ["2026-03-01", "2026-03-01 06:00:00", "2026-13-01", "7", "true", "FinishedFail"])
+def test_a_text_that_reads_like_something_else_is_a_text(text: str) -> None:
+    assert parse_filter(f"name eq '{text}'")({"name": text})
+    assert not parse_filter(f"name ne '{text}'")({"name": text})
 
 
 def test_it_reads_thousands_of_alternatives() -> None:
     text = " or ".join([f"maxRetries eq {number}" for number in range(5_000, 10_000)] + ["enabled eq true"])
-    assert parse_filter(text).matches(TASK)
+    assert parse_filter(text)(TASK)
 
 
 @pytest.mark.parametrize(
