@@ -39,6 +39,7 @@ BUTLER_MAX_CONCURRENT_STARTS = settings_from.read_whole_number(
 BUTLER_MAX_STARTS_PER_SECOND = settings_from.read_whole_number(
     "BUTLER_MAX_STARTS_PER_SECOND", default=0, least=0, most=5000
 )
+BUTLER_FOLLOW_RELOADS = settings_from.read_choice("BUTLER_FOLLOW_RELOADS", default="on", allowed=("on", "off")) == "on"
 REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service
@@ -49,6 +50,7 @@ QRS_AUTH = settings_from.read_choice("QRS_AUTH", default="certificate", allowed=
 QRS_JWT = settings_from.read_text("QRS_JWT")
 QRS_HEADER_NAME = settings_from.read_text("QRS_HEADER_NAME")
 QRS_USER = settings_from.read_text("QRS_USER", "Internal\\sa_repository")
+QRS_START_CALL = settings_from.read_choice("QRS_START_CALL", default="synchronous", allowed=("synchronous", "plain"))
 QRS_VERIFY = settings_from.read_choice(
     "QRS_VERIFY", default="full", allowed=("full", "chain", "off"), also={"true": "full", "false": "off"}
 )
@@ -184,6 +186,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     # One that waited for longer has proved that the queue is long: what it would take for lost is only waiting
     "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10), "options": {"expire_seconds": 10}},
+    # Two calls of QRS each time, whatever the number of runs
+    "butler: follow runs": {"task": "schedules.follow_runs", "schedule": every(15), "options": {"expire_seconds": 15}},
 }
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPMethod, HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -77,6 +78,11 @@ class QrsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far QRS's clock is ahead of this one, within two seconds; known after the first list."""
+        return self._hosts.clock_offset
 
     def close(self) -> None:
         """Close the kept-alive connections."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from threading import Lock
 
 from qlik.errors import NotStartedError, QrsError
@@ -27,6 +28,11 @@ class Hosts:
         self._lock = Lock()
         self._preferred = 0
         self._return_at = 0.0
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far the clock of the host that answers is ahead of this one."""
+        return self._transports[self._preferred].clock_offset
 
     def close(self) -> None:
         """Close the kept-alive connections."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPMethod, HTTPStatus
 from threading import Lock
 from urllib.parse import quote
@@ -54,6 +57,8 @@ class Transport:
     def __init__(self, settings: QrsSettings, url: str) -> None:
         """Read the certificate files, without connecting. Raises CertificateError when they are unusable."""
         self.url = url
+        #: How far the host's clock is ahead of this one, within a second or two; as its last list told
+        self.clock_offset = timedelta(0)
         self._headers = {**settings.identity_headers, "Accept": "application/json"}
         self._jwt = settings.jwt
         self._connections = Connections(settings, url)
@@ -75,6 +80,8 @@ class Transport:
                 f"{call.method} {self.url}{call.path} was sent, but no whole answer came: {innermost(error)}."
                 " Ask QRS whether it took effect."
             ) from error
+        if call.method is HTTPMethod.GET:
+            self._read_clock(response.headers.get("Date"))
         cookies = self._keep_cookies(response)
         answer = Answer(response.status_code, response.content, (xrfkey, self._jwt, *cookies))
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -96,6 +103,11 @@ class Transport:
         if self._cookies:
             prepared.prepare_cookies(self._cookies)
         return prepared
+
+    def _read_clock(self, text: str | None) -> None:
+        # RFC 9110, section 6.6.1: the moment at which the answer was made, in whole seconds
+        with suppress(ValueError):
+            self.clock_offset = parsedate_to_datetime(text or "") - datetime.now(UTC)
 
     def _keep_cookies(self, response: requests.Response) -> list[str]:
         """Take over what the proxy has set, and return the values of all that is kept."""

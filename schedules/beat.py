@@ -14,8 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
+from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from schedules import runs
 from schedules.checkpoint import checkpoint, put_off_checkpoints
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.planner import Planner
@@ -108,7 +110,9 @@ class QlikScheduler(DatabaseScheduler):
         self._is_library_changed |= self._planner.take_changes(pulse, now=time.time())
         if self._wake_up_call.was_cut():
             self._publisher.doubt_redis()
-        if pulse.has_planned or not self._publisher.is_sure_of_redis():
+        if pulse.has_postponed:
+            runs.resume_due(now=timezone.now())
+        if pulse.has_planned or pulse.has_postponed or not self._publisher.is_sure_of_redis():
             self._send_at = 0.0
 
     def _send(self) -> None:

@@ -7,66 +7,132 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
 from schedules.models import Maintenance, Run, Schedule
-from schedules.policies import Misfire, maintenance_message, pause_message
+from schedules.policies import Misfire, Overlap, Retry, maintenance_message, pause_message
 from schedules.runs import OCCURRENCES, move_runs
+from schedules.turns import take_turn
 
 logger = logging.getLogger(__name__)
 
 
+#: How soon a run that waits for its task to end looks again, where nobody tells it sooner
+WAIT_PAUSE = timedelta(seconds=30)
+#: How long a start is tried again that no schedule has a rule for
+_DEADLINE = timedelta(hours=1)
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that a worker owns: what it has to know to start it."""
+    """A run that a worker owns: what it has to know to start it. `attempts` were made before."""
 
     id: uuid.UUID
-    schedule_pk: int
+    schedule_pk: int | None
     schedule_name: str
     qlik_task_id: str
     due_at: datetime
     reason: str
     message: str
+    attempts: int
+    was_postponed: bool
+    retry: Retry
+    overlap: Overlap = Overlap.ALLOW
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What of a schedule decides whether a run that has waited is still to be started."""
+    """What of a schedule decides about a run that has come to a worker."""
 
     enabled: bool
     misfire: str
-    # None where a hand has broken it
+    # None where a hand has broken them
     grace: timedelta | None
     paused_until: datetime | None
     pause_reason: str
+    overlap: str
+    retry_deadline: timedelta | None
+    max_attempts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What becomes of a run that is not to be started now."""
+
+    state: Run.State
+    message: str
+    next_try_at: datetime | None = None
 
 
 # Plain values, for making the models of both tables costs a worker more than anything else here
-_RUN_COLUMNS = ("pk", "schedule_id", "schedule_name", "qlik_task_id", "due_at", "reason", "message")
-_RULE_COLUMNS = ("pk", "enabled", "misfire", "misfire_grace", "paused_until", "pause_reason")
+_RUN_COLUMNS = (
+    "pk",
+    "schedule_id",
+    "schedule_name",
+    "qlik_task_id",
+    "due_at",
+    "reason",
+    "message",
+    "attempts",
+    "next_try_at",
+)
+_RULE_COLUMNS = (
+    "pk",
+    "enabled",
+    "misfire",
+    "misfire_grace",
+    "paused_until",
+    "pause_reason",
+    "overlap",
+    "retry_deadline",
+    "max_attempts",
+)
 
 
 def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> list[ClaimedRun]:
     """Make `worker` the owner of those of the runs that are to be started, and return them, the longest due first.
 
     Left out are runs that were claimed before or skipped since, or are to be published again. One that must not start
-    any more is skipped here: the site is in maintenance, its schedule was stopped, deleted or paused, or it has waited
-    for a worker so long that its schedule's misfire policy drops it.
+    any more is skipped here: the site is in maintenance, its schedule was stopped, deleted or paused, it has waited
+    for a worker so long that its schedule's misfire policy drops it, or another run of its task is not over.
     """
     with transaction.atomic():
-        rows = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
-        waiting = sorted((ClaimedRun(*row) for row in rows.values_list(*_RUN_COLUMNS)), key=lambda run: run.due_at)
-        dropped = _reasons_to_drop(waiting, now=now)
-        for run_id, reason in dropped.items():
-            Run.objects.filter(pk=run_id).update(state=Run.State.SKIPPED, message=reason)
-        claimed = [run for run in waiting if run.id not in dropped]
+        queued = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
+        rows = queued.values_list(*_RUN_COLUMNS)
+        rules = _read_rules({row[1] for row in rows if row[1] is not None})
+        waiting = sorted((_make_claim(row, rules.get(row[1])) for row in rows), key=lambda run: run.due_at)
+        reasons = _reasons_to_drop(waiting, rules, now=now)
+        for run_id, reason in reasons.items():
+            _write_fate(run_id, _Fate(Run.State.SKIPPED, reason))
+        claimed = [run for run in waiting if run.id not in reasons]
+        overlapping = _yield_turns([run for run in claimed if run.overlap is not Overlap.ALLOW], now=now)
+        claimed = [run for run in claimed if run.id not in overlapping]
         if claimed:
             Run.objects.filter(pk__in=[run.id for run in claimed]).update(
                 state=Run.State.CLAIMED, claimed_at=now, worker=worker
             )
     return claimed
+
+
+def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:
+    """Give up claims to runs whose task is running, for the reasons given: they are skipped, or one of them waits."""
+    with transaction.atomic():
+        for run, reason in sorted(claimed.items(), key=lambda pair: pair[0].qlik_task_id):
+            # Its own; locked until what becomes of the run is written
+            take_turn(run.id, task_id=run.qlik_task_id)
+            _write_fate(run.id, _decide_overlap(run, reason, now=now))
+
+
+def postpone(claimed: Sequence[ClaimedRun], *, until: datetime, message: str) -> None:
+    """Give up claims without a call, for QRS cannot be reached: until then, or for good where the deadline is past."""
+    for run in claimed:
+        fate = _Fate(Run.State.RETRYING, message, until)
+        if run.retry.until < until:
+            fate = _Fate(Run.State.UNREACHABLE, message)
+        _write_fate(run.id, fate)
 
 
 def release_claims(claimed: Sequence[ClaimedRun]) -> None:
@@ -76,17 +142,16 @@ def release_claims(claimed: Sequence[ClaimedRun]) -> None:
         move_runs(rows, state=Run.State.PLANNED, worker="")
 
 
-def close_lost_claims(*, now: datetime, limit: timedelta, lost_workers: Iterable[str] = ()) -> int:
-    """Close rows whose worker claimed them more than `limit` ago, or is lost; return how many.
+def give_up_lost_claims(*, now: datetime, limit: timedelta, lost_workers: Iterable[str] = ()) -> int:
+    """Give up claims that are older than `limit`, or whose worker is lost; return how many.
 
-    Whether QRS was called is not known, so they end as unknown: a second call could start the task twice.
+    Whether QRS was called is not known, so QRS has to be asked: a second call could start the task twice.
     """
     is_lost = Q(claimed_at__lt=now - limit) | Q(worker__in=list(lost_workers))
     return move_runs(
         Run.objects.filter(is_lost, state=Run.State.CLAIMED),
-        state=Run.State.UNKNOWN,
-        message="The worker was lost between claiming the run and recording its outcome. "
-        "Look in the Qlik Management Console whether the task was started.",
+        state=Run.State.UNSURE,
+        message="The worker was lost between claiming the run and recording its outcome.",
     )
 
 
@@ -96,14 +161,70 @@ def list_claiming_workers() -> list[str]:
     return list(rows.values_list("worker", flat=True))
 
 
-def _reasons_to_drop(waiting: Sequence[ClaimedRun], *, now: datetime) -> dict[uuid.UUID, str]:
+def read_retry(schedule_pk: int | None, *, due_at: datetime) -> Retry:
+    """Return how long a run is tried again, by the rule of its schedule as it is now."""
+    return _make_retry(_read_rules([schedule_pk]).get(schedule_pk) if schedule_pk else None, due_at=due_at)
+
+
+def _make_retry(rule: _Rule | None, *, due_at: datetime) -> Retry:
+    deadline = rule.retry_deadline if rule and rule.retry_deadline is not None else _DEADLINE
+    return Retry(until=due_at + deadline, max_attempts=rule.max_attempts if rule else None)
+
+
+def _make_claim(row: tuple[Any, ...], rule: _Rule | None) -> ClaimedRun:
+    run_id, schedule_pk, schedule_name, qlik_task_id, due_at, reason, message, attempts, next_try_at = row
+    return ClaimedRun(
+        id=run_id,
+        schedule_pk=schedule_pk,
+        schedule_name=schedule_name,
+        qlik_task_id=qlik_task_id,
+        due_at=due_at,
+        reason=reason,
+        message=message,
+        attempts=attempts,
+        was_postponed=next_try_at is not None,
+        retry=_make_retry(rule, due_at=due_at),
+        overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
+    )
+
+
+def _yield_turns(waiting: Sequence[ClaimedRun], *, now: datetime) -> set[uuid.UUID]:
+    """Give runs the turn to start their task; return those that do not get it, and decide what becomes of them."""
+    yielding = set()
+    # In one order for all workers, or two could wait for each other
+    for run in sorted(waiting, key=lambda run: (run.qlik_task_id, run.due_at)):
+        if holder := take_turn(run.id, task_id=run.qlik_task_id):
+            reason = f"{holder} is not over"
+            _write_fate(run.id, _decide_overlap(run, reason, now=now))
+            yielding.add(run.id)
+    return yielding
+
+
+def _decide_overlap(run: ClaimedRun, reason: str, *, now: datetime) -> _Fate:
+    if run.overlap is Overlap.SKIP:
+        return _Fate(Run.State.SKIPPED, f"Overlap: {reason}.")
+    others = Run.objects.filter(state=Run.State.WAITING, qlik_task_id=run.qlik_task_id).exclude(pk=run.id)
+    if others.filter(schedule_name=run.schedule_name).exists():
+        return _Fate(Run.State.SKIPPED, f"Overlap: {reason}, and one run waits for its end already.")
+    return _Fate(Run.State.WAITING, f"Overlap: {reason}. This run waits for its end.", now + WAIT_PAUSE)
+
+
+def _write_fate(run_id: uuid.UUID, fate: _Fate) -> None:
+    still_ours = Run.objects.filter(pk=run_id, state__in=(Run.State.QUEUED, Run.State.CLAIMED))
+    move_runs(still_ours, state=fate.state, message=fate.message, next_try_at=fate.next_try_at)
+
+
+def _reasons_to_drop(
+    waiting: Sequence[ClaimedRun], rules: Mapping[int, _Rule], *, now: datetime
+) -> dict[uuid.UUID, str]:
     """Return why some of the runs are not to be started any more, by their keys."""
     if waiting and (maintenance := Maintenance.current_at(now)):
         return {run.id: maintenance_message(maintenance.reason) for run in waiting}
     occurrences = [run for run in waiting if run.reason in OCCURRENCES]
-    rules = _read_rules({run.schedule_pk for run in occurrences})
     return {
-        run.id: reason for run in occurrences if (reason := _reason_to_drop(run, rules.get(run.schedule_pk), now=now))
+        run.id: reason
+        for run in occurrences
+        if (reason := _reason_to_drop(run, rules.get(run.schedule_pk or 0), now=now))
     }
 
 
@@ -131,8 +252,15 @@ def _reason_to_drop(run: ClaimedRun, rule: _Rule | None, *, now: datetime) -> st
         return pause_message(rule.paused_until, rule.pause_reason)
     if run.reason == Run.Reason.CATCH_UP or rule.misfire == Misfire.ALL or now - run.due_at <= rule.grace:
         return ""
+    if run.was_postponed:
+        return f"Overdue by more than {rule.grace}, and a later run replaces it." if _is_replaced(run) else ""
     missed = f"Misfire: no worker took it within {rule.grace}"
     if rule.misfire == Misfire.SKIP:
         return f"{missed}."
-    newer = Run.objects.filter(schedule_id=run.schedule_pk, due_at__gt=run.due_at, reason__in=OCCURRENCES)
-    return f"{missed}, and a later run replaces it." if newer.exclude(state=Run.State.SKIPPED).exists() else ""
+    return f"{missed}, and a later run replaces it." if _is_replaced(run) else ""
+
+
+def _is_replaced(run: ClaimedRun) -> bool:
+    """Return whether a later occurrence of its schedule runs, or is to run."""
+    newer = Run.objects.filter(schedule_id=run.schedule_pk or 0, due_at__gt=run.due_at, reason__in=OCCURRENCES)
+    return newer.exclude(state=Run.State.SKIPPED).exists()

@@ -32,7 +32,11 @@ _RENEW = f"""
     RETURNING
         (SELECT COALESCE(MAX(id), 0) FROM {ScheduleChange._meta.db_table}),
         (SELECT MAX(last_update) FROM {PeriodicTasks._meta.db_table}),
-        EXISTS (SELECT 1 FROM {Run._meta.db_table} WHERE state = '{Run.State.PLANNED}')
+        EXISTS (SELECT 1 FROM {Run._meta.db_table} WHERE state = '{Run.State.PLANNED}'),
+        EXISTS (
+            SELECT 1 FROM {Run._meta.db_table}
+            WHERE state IN ('{Run.State.RETRYING}', '{Run.State.WAITING}') AND next_try_at <= %s
+        )
 """  # noqa: S608 -- all of it is constant
 _ADVANCE = f"""
     UPDATE {Lease._meta.db_table} SET renewals = renewals + 1, planned_through = %s WHERE token = %s
@@ -45,11 +49,16 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a leader learns when it renews: the newest change, the library's own change mark, and whether runs wait."""
+    """What a leader learns when it renews.
+
+    The newest change, the library's own change mark, whether runs wait to be sent, and whether some are to be tried
+    again.
+    """
 
     change_id: int
     library_mark: object
     has_planned: bool
+    has_postponed: bool
 
 
 def lock_lease() -> Lease:
@@ -77,7 +86,7 @@ class PlannerLease:
         """
         with connection.cursor() as cursor:
             now = connection.ops.adapt_datetimefield_value(timezone.now())
-            cursor.execute(_RENEW, [now, self.token])
+            cursor.execute(_RENEW, [now, self.token, now])
             found = cursor.fetchall()
         if not found:
             self._lose()

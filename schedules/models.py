@@ -327,7 +327,7 @@ class Run(models.Model):
     qrs_session = models.UUIDField("QRS session", null=True)
     # What Sense says of the reload, as far as it has been followed
     reload_status = models.PositiveSmallIntegerField(
-        null=True, choices=[(status.value, status.title) for status in ExecutionStatus]
+        null=True, choices=[(status.value, status.title) for status in ExecutionStatus if status >= 0]
     )
     reload_started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField("reload ended", null=True)
@@ -464,10 +464,21 @@ class Absence(models.Model):
         return f"absence from {self.from_at:%Y-%m-%d %H:%M:%S} to {self.until_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
+class TaskTurn(models.Model):
+    """Which run may start a Qlik task whose runs must not overlap, until that run is closed: one row for each task."""
+
+    qlik_task_id = models.CharField(max_length=36, primary_key=True)
+    run_id = models.UUIDField()
+
+    def __str__(self) -> str:
+        return f"turn of run {self.run_id} to start task {self.qlik_task_id}"
+
+
 class QrsSite(models.Model):
     """What is known about QRS itself, shared by all workers: one row.
 
-    The circuit breaker: after `failures` calls in a row that did not reach QRS, nobody calls until `wait_until`.
+    The circuit breaker: when `failures` calls in a row have not reached QRS, nobody calls it until `wait_until`, and
+    then one does to find out.
     """
 
     failures = models.PositiveIntegerField(default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 
@@ -23,6 +23,30 @@ class Overlap(StrEnum):
     ALLOW = "allow"
     SKIP = "skip"
     QUEUE = "queue"
+
+
+#: The pause before the second attempt of a start; it doubles with each further one up to the longest
+FIRST_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and until which instant, a start is tried again that surely did not happen."""
+
+    until: datetime
+    max_attempts: int | None = None
+
+    def next_attempt_at(self, now: datetime, *, attempts: int, chance: float) -> datetime | None:
+        """Return when to try again after so many attempts; None when no more are allowed.
+
+        `chance` from 0 to 1 spreads those that failed together over half of the pause.
+        """
+        if self.max_attempts is not None and attempts >= self.max_attempts:
+            return None
+        doublings = min(max(attempts - 1, 0), 10)
+        pause = min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE) * (0.75 + chance / 2)
+        return now + pause if now + pause <= self.until else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,31 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db import connection, connections, transaction
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
+from schedules.bulk import change_runs, to_column
 from schedules.models import Run, Schedule, from_epoch
 
 #: A message that no worker took for this long is published again; see docs/design.md.
 QUEUE_LIMIT = timedelta(seconds=30)
 
-_UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
+#: What beat sends again when its time has come
+POSTPONED = (Run.State.RETRYING, Run.State.WAITING)
+_UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED, *POSTPONED)
+_ENDS = (
+    Run.State.SUCCEEDED,
+    Run.State.FAILED,
+    Run.State.ABORTED,
+    Run.State.SKIPPED,
+    Run.State.REFUSED,
+    Run.State.UNREACHABLE,
+    Run.State.UNKNOWN,
+)
 #: The reasons of runs that beat planned
 OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP, Run.Reason.REPEATED)
 #: Rows that are moved at a time
@@ -41,25 +54,19 @@ _TAKE = f"""
     AND id IN (SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}' ORDER BY due_at LIMIT %s)
     RETURNING due_at, id
 """  # noqa: S608 -- all of it is constant
-_OUTCOME_COLUMNS = ("id", "state", "called_at", "answered_at", "qrs_session", "message")
-_RECORD_OUTCOMES = f"""
-    UPDATE {_TABLE} SET
-        state = outcome.column2, called_at = outcome.column3, answered_at = outcome.column4,
-        qrs_session = outcome.column5, message = outcome.column6, attempts = attempts + 1
-    FROM %s
-    WHERE {_TABLE}.id = outcome.column1 AND {_TABLE}.state = '{Run.State.CLAIMED}'
-"""  # noqa: S608 -- all of it is constant
-# PostgreSQL reads six arrays in half the time of as many rows
-_OUTCOME_ARRAYS = (
-    "unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::uuid[], %s::text[])"
-    " AS outcome(column1, column2, column3, column4, column5, column6)"
+_OUTCOME_COLUMNS = (
+    "id",
+    "state",
+    "called_at",
+    "answered_at",
+    "qrs_session",
+    "message",
+    "next_try_at",
+    "closed_at",
 )
-#: Outcomes in one statement
-_RECORD_SIZE = 500
 _COUNT_RUNS = f"""
     UPDATE {Schedule._meta.db_table} SET runs_planned = runs_planned + %s WHERE periodictask_ptr_id = %s
 """  # noqa: S608 -- all of it is constant
-_FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 
 
 class PlannedRun(NamedTuple):
@@ -80,16 +87,27 @@ class PlannedRun(NamedTuple):
     state: str = Run.State.PLANNED.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a claimed run: its final state, when QRS was called and answered, and its session."""
+    """What came of an attempt to start a claimed run: when QRS was called and answered, and what is next.
+
+    `session` is QRS's, and `next_try_at` the moment of the next attempt of a run that retries. `is_unanswered` says
+    that QRS was not reached or gave no answer, which tells of QRS and not of the task.
+    """
 
     id: uuid.UUID
     state: Run.State
     called_at: datetime
     answered_at: datetime
-    qrs_session: uuid.UUID | None = None
+    session: uuid.UUID | None = None
     message: str = ""
+    next_try_at: datetime | None = None
+    is_unanswered: bool = False
+
+
+def is_end(state: str) -> bool:
+    """Return whether nothing follows this state. A start is the end where reloads are not followed."""
+    return state in _ENDS or (state == Run.State.STARTED and not settings.BUTLER_FOLLOW_RELOADS)
 
 
 def plan_runs(rows: Sequence[PlannedRun], *, now: datetime, is_queued: bool = False) -> list[str]:
@@ -100,8 +118,8 @@ def plan_runs(rows: Sequence[PlannedRun], *, now: datetime, is_queued: bool = Fa
     """
     if not rows:
         return []
-    instants = {due: _to_column("due_at", from_epoch(due)) for due in {row.due for row in rows}}
-    now_value, planned = _to_column("planned_at", now), Run.State.PLANNED.value
+    instants = {due: to_column("due_at", from_epoch(due)) for due in {row.due for row in rows}}
+    now_value, planned = to_column("planned_at", now), Run.State.PLANNED.value
     # State, and when it was planned, queued and closed
     end = (Run.State.QUEUED.value, now_value, now_value, None) if is_queued else (planned, now_value, None, None)
     values = [
@@ -149,7 +167,7 @@ def take_planned(*, most: int, now: datetime) -> list[str]:
     Who has taken them publishes them, or gives them back.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [_to_column("queued_at", now), most])
+        cursor.execute(_TAKE, [to_column("queued_at", now), most])
         taken = sorted(cursor.fetchall())
     return [key if isinstance(key, str) else key.hex for _, key in taken]
 
@@ -174,16 +192,25 @@ def count_in_hand() -> int:
 
 def record_outcomes(outcomes: Sequence[Outcome]) -> int:
     """Write what came of claimed runs; return how many were closed by someone else meanwhile and stay so."""
-    if not outcomes:
-        return 0
-    in_order = sorted(outcomes, key=lambda outcome: outcome.id)
-    recorded = 0
-    with connection.cursor() as cursor:
-        for start in range(0, len(in_order), _RECORD_SIZE):
-            source, values = _outcome_source(in_order[start : start + _RECORD_SIZE])
-            cursor.execute(_RECORD_OUTCOMES.replace("%s", source), values)
-            recorded += cursor.rowcount
-    return len(in_order) - recorded
+    rows = [
+        (
+            outcome.id,
+            outcome.state,
+            outcome.called_at,
+            outcome.answered_at,
+            outcome.session,
+            outcome.message,
+            outcome.next_try_at,
+            outcome.answered_at if is_end(outcome.state) else None,
+        )
+        for outcome in outcomes
+    ]
+    return len(rows) - change_runs(_OUTCOME_COLUMNS, rows, states=[Run.State.CLAIMED], counts="attempts")
+
+
+def resume_due(*, now: datetime) -> int:
+    """Plan the runs again whose next attempt is due; return how many."""
+    return move_runs(Run.objects.filter(state__in=POSTPONED, next_try_at__lte=now), state=Run.State.PLANNED)
 
 
 def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
@@ -206,25 +233,14 @@ def requeue_lost_messages(*, now: datetime) -> int:
     return move_runs(lost, state=Run.State.PLANNED)
 
 
-def move_runs(rows: QuerySet[Run], **values: object) -> int:
-    """Lock the rows in the order of their keys, give them these values, and return how many there were."""
+def move_runs(rows: QuerySet[Run], *, state: Run.State, **values: object) -> int:
+    """Lock the rows in the order of their keys, give them this state and values, and return how many there were.
+
+    Of an end the moment is noted.
+    """
+    if is_end(state):
+        values["closed_at"] = timezone.now()
     with transaction.atomic():
         keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
         parts = (keys[start : start + _MOVE_SIZE] for start in range(0, len(keys), _MOVE_SIZE))
-        return sum(Run.objects.filter(pk__in=part).update(**values) for part in parts)
-
-
-def _outcome_source(outcomes: Sequence[Outcome]) -> tuple[str, list[Any]]:
-    """Return the SQL that makes a table of the outcomes, with its values."""
-    # Itself, and not what stands for each thread's own, which costs more than the conversion
-    database = connections[connection.alias]
-    prepare = [(name, _FIELDS[name].get_db_prep_save) for name in _OUTCOME_COLUMNS]
-    rows = [[to_column(getattr(outcome, name), database) for name, to_column in prepare] for outcome in outcomes]
-    if database.vendor == "postgresql":
-        return _OUTCOME_ARRAYS, [list(column) for column in zip(*rows, strict=True)]
-    places = ", ".join(["(%s, %s, %s, %s, %s, %s)"] * len(rows))
-    return f"(VALUES {places}) AS outcome", list(chain.from_iterable(rows))
-
-
-def _to_column(name: str, value: object) -> Any:
-    return _FIELDS[name].get_db_prep_save(value, connection)
+        return sum(Run.objects.filter(pk__in=part).update(state=state, **values) for part in parts)

@@ -25,7 +25,13 @@ from schedules.fields import (
     shown,
 )
 from schedules.models import Maintenance, Schedule
-from schedules.validators import validate_dates, validate_max_runs, validate_public_id, validate_reason
+from schedules.validators import (
+    validate_dates,
+    validate_max_attempts,
+    validate_max_runs,
+    validate_public_id,
+    validate_reason,
+)
 
 #: Butler's word for each text that a client sends, and the model's column for it
 TEXTS = {
@@ -46,6 +52,9 @@ LIMITS = {
     "maxRuns": "max_runs",
     "jitter": "jitter",
     "excludedDates": "excluded_dates",
+    "overlap": "overlap",
+    "retryDeadline": "retry_deadline",
+    "maxAttempts": "max_attempts",
 }
 
 #: What is said of a schedule that is paused, and of no other
@@ -107,6 +116,11 @@ class ScheduleSerializer(BodySerializer):
             "maxRuns": WholeNumberField(validate_max_runs, source="max_runs", required=False, allow_null=True),
             "jitter": SecondsField(_column("jitter"), required=False),
             "excludedDates": DatesField(source="excluded_dates", required=False, validators=[validate_dates]),
+            "overlap": _text_field("overlap", "overlap", required=False),
+            "retryDeadline": SecondsField(_column("retry_deadline"), source="retry_deadline", required=False),
+            "maxAttempts": WholeNumberField(
+                validate_max_attempts, source="max_attempts", required=False, allow_null=True
+            ),
         }
 
     def to_representation(self, schedule: Schedule) -> dict[str, Any]:

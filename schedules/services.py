@@ -37,6 +37,9 @@ EDITABLE = (
     "max_runs",
     "jitter",
     "excluded_dates",
+    "overlap",
+    "retry_deadline",
+    "max_attempts",
 )
 #: What an edit of these changes are the times at which the schedule is due
 _TIMES = frozenset({"cron_schedule", "timezone", "starts_at", "ends_at", "jitter", "excluded_dates"})

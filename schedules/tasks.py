@@ -16,8 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
-from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
-from schedules import claims, runs
+from schedules import breaker, claims, following, runs, starting
 from schedules.claims import ClaimedRun
 from schedules.lease import is_gone, name_this_process
 from schedules.models import START_RUNS_TASK, Run
@@ -57,25 +56,39 @@ def start_runs(run_ids: list[str]) -> None:
         _settle({calls.pop(call): call.result() for call in done})
 
 
+@shared_task(name="schedules.follow_runs")
+def follow_runs() -> None:
+    """Learn from QRS how the reloads go that were started, and what came of calls without an answer."""
+    following.follow_runs(qrs_client, now=timezone.now())
+
+
 @shared_task(name="schedules.sweep_runs")
 def sweep_runs() -> None:
-    """Bring stuck runs on: publish again what no worker took, close what its worker lost."""
+    """Bring stuck runs on: publish again what no worker took, ask about what its worker lost, look for QRS."""
     now = timezone.now()
     # After twice the time that a call may take, nobody waits for its answer
     claim_limit = 2 * longest_call() + timedelta(seconds=30)
     others = set(claims.list_claiming_workers()) - {name_this_process()}
     gone = [worker for worker in others if is_gone(worker)]
     requeued = runs.requeue_lost_messages(now=now)
-    closed = claims.close_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
-    if requeued or closed:
-        logger.warning("%d runs are published again, %d were lost with their worker", requeued, closed)
+    lost = claims.give_up_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
+    if requeued or lost:
+        logger.warning("%d runs are published again, %d were lost with their worker", requeued, lost)
+    if breaker.take_probe(breaker.read_site(), now=now):
+        starting.probe_qrs(now=now)
 
 
 def _call_all(run_ids: Sequence[UUID]) -> dict[Call, ClaimedRun]:
-    """Claim the runs and have QRS called for those that are this worker's now."""
-    claimed = claims.claim_runs(run_ids, worker=name_this_process(), now=timezone.now()) if run_ids else []
+    """Claim the runs and have QRS called for those that are this worker's now and may be started."""
+    if not run_ids:
+        return {}
+    now = timezone.now()
+    claimed = claims.claim_runs(run_ids, worker=name_this_process(), now=now)
+    admitted = breaker.count_admitted(len(claimed), now=now)
+    starting.postpone(claimed[admitted:], now=now)
+    ready = starting.leave_out_running(claimed[:admitted], now=now)
     patient_until = time.monotonic() + PATIENCE_SECONDS
-    return {_CALLERS.submit(_start, run, patient_until): run for run in claimed}
+    return {_CALLERS.submit(_start, run, patient_until): run for run in ready}
 
 
 def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:
@@ -83,6 +96,7 @@ def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:
     answered = {run: outcome for run, outcome in done.items() if outcome}
     _record(list(answered.values()))
     claims.release_claims([run for run in done if run not in answered])
+    starting.note_outcomes(list(answered.values()))
     for run, outcome in answered.items():
         # Here and not in the threads of the calls, which would wait for each other's lines
         _log(run, outcome)
@@ -109,25 +123,7 @@ def _record(outcomes: Sequence[Outcome]) -> None:
 
 def _start(run: ClaimedRun, patient_until: float) -> Outcome | None:
     """Call QRS for a claimed run; None when the calls before it took so long that its claim has grown old."""
-    if time.monotonic() > patient_until:
-        return None
-    called_at = timezone.now()
-    state, session, message = Run.State.STARTED, None, run.message
-    try:
-        session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))
-    except QrsError as error:
-        state, message = _final_state(error), str(error)
-    except Exception as error:
-        # Whatever it was, the other runs of the message have to go on
-        logger.exception("the call for run %s failed in a way that is not known", run.id)
-        state, message = Run.State.UNKNOWN, repr(error)
-    return Outcome(run.id, state, called_at, timezone.now(), session, message)
-
-
-def _final_state(error: QrsError) -> Run.State:
-    if isinstance(error, NotStartedError):
-        return Run.State.UNREACHABLE
-    return Run.State.UNKNOWN if isinstance(error, OutcomeUnknownError) else Run.State.REFUSED
+    return None if time.monotonic() > patient_until else starting.start(run)
 
 
 def _log(run: ClaimedRun, outcome: Outcome) -> None:
@@ -141,5 +137,5 @@ def _log(run: ClaimedRun, outcome: Outcome) -> None:
         run.qlik_task_id,
         run.due_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         lateness,
-        f" session={outcome.qrs_session}" if outcome.qrs_session else f" {outcome.message}",
+        f" session={outcome.session}" if outcome.session else f" {outcome.message}",
     )

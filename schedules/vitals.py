@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 import redis
 from django.conf import settings
 from django.db.models import Count
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
-from schedules.models import Absence, Lease, Maintenance, Run, Schedule
+from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.qrs import qrs_settings
 
 #: A leader renews its lease each second or two, and a standby takes over within five
@@ -24,7 +25,14 @@ LONGEST_WAIT = timedelta(seconds=60)
 EXPIRY_NOTICE = timedelta(days=30)
 
 _REDIS_TIMEOUT = 0.5
-_OPEN = (Run.State.PLANNED, Run.State.QUEUED, Run.State.CLAIMED)
+_OPEN = (
+    Run.State.PLANNED,
+    Run.State.QUEUED,
+    Run.State.CLAIMED,
+    Run.State.RETRYING,
+    Run.State.WAITING,
+    Run.State.UNSURE,
+)
 _RENEWAL = "Export new certificates in the QMC and put them in its place; a restart is not needed."
 _UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
 
@@ -53,8 +61,9 @@ class Vitals:
     """The state of the service at `read_at`.
 
     `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
-    states before a run is called. `absences` are times in which nobody planned and whose settling is not done yet.
-    `certificates` are those that calls of QRS need, none where this process cannot read them.
+    states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
+    `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
+    know of QRS itself.
     """
 
     read_at: datetime
@@ -67,11 +76,17 @@ class Vitals:
     absences: Sequence[Absence]
     maintenance: Maintenance | None
     certificates: Sequence[CertificateExpiry]
+    qrs: QrsSite
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, in words, each with the next step; nothing for a service in good health."""
-        return [*self._problems_of_leader(), *self._problems_of_queue(), *self._problems_of_certificates()]
+        return [
+            *self._problems_of_leader(),
+            *self._problems_of_queue(),
+            *self._problems_of_qrs(),
+            *self._problems_of_certificates(),
+        ]
 
     @property
     def warnings(self) -> list[str]:
@@ -107,6 +122,11 @@ class Vitals:
                 "Look whether workers run, or start more of them."
             )
 
+    def _problems_of_qrs(self) -> Iterator[str]:
+        if self.qrs.wait_until and self.qrs.unreachable_since:
+            seconds = max(self.read_at - self.qrs.unreachable_since, timedelta(0)).total_seconds()
+            yield f"QRS has not answered for {seconds:,.0f} s, runs wait until it does: {self.qrs.last_error}"
+
     def _problems_of_certificates(self) -> Iterator[str]:
         for certificate in self.certificates:
             if certificate.expires_at <= self.read_at:
@@ -129,6 +149,7 @@ def read_vitals() -> Vitals:
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),
         certificates=_list_certificates(),
+        qrs=QrsSite.objects.filter(pk=1).first() or QrsSite(),
     )
 
 
@@ -156,8 +177,8 @@ def _count_open_runs() -> dict[str, int]:
 
 def _find_longest_waiting(*, now: datetime) -> Waiting | None:
     # Not by the due instant: that of a backfill is long past when it is planned
-    rows = Run.objects.filter(state__in=_UNCLAIMED).order_by("planned_at").values_list("due_at", "planned_at")
-    found = rows.first()
+    waiting = Run.objects.filter(state__in=_UNCLAIMED).annotate(ready_at=Coalesce("next_try_at", "planned_at"))
+    found = waiting.order_by("ready_at").values_list("due_at", "ready_at").first()
     return None if found is None else Waiting(found[0], max(now - found[1], timedelta(0)))
 
 

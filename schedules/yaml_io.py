@@ -20,7 +20,7 @@ Value: TypeAlias = str | int | float | list[str]
 ROOT = "butlerSchedule"
 
 #: Keys whose values are numbers
-NUMBERS = frozenset({"misfireGrace", "maxRuns", "jitter"})
+NUMBERS = frozenset({"misfireGrace", "maxRuns", "jitter", "retryDeadline", "maxAttempts"})
 #: Keys whose values, or items, are dates, which YAML need not take for texts
 _DATES = frozenset({"created", "startsAt", "endsAt", "excludedDates", "pausedUntil"})
 

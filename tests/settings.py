@@ -20,6 +20,7 @@ os.environ |= {
     "BUTLER_WORKER_CONCURRENCY": "4",
     "BUTLER_MAX_CONCURRENT_STARTS": "0",
     "BUTLER_MAX_STARTS_PER_SECOND": "0",
+    "BUTLER_FOLLOW_RELOADS": "on",
     # Nothing listens there: a test that needs Redis or QRS takes its fixture
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "QRS_URL": "https://127.0.0.1:1",
@@ -33,6 +34,7 @@ os.environ |= {
     "QRS_TOTAL_TIMEOUT": "",
     "QRS_USER": "Internal\\sa_repository",
     "QRS_VERIFY": "full",
+    "QRS_START_CALL": "synchronous",
     "SECRET_KEY": "only-for-tests",
     "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -15,7 +16,13 @@ _RUN_COLOURS: dict[str, str] = {
     Run.State.PLANNED: "info",
     Run.State.QUEUED: "info",
     Run.State.CLAIMED: "info",
-    Run.State.STARTED: "success",
+    Run.State.RETRYING: "warning",
+    Run.State.WAITING: "info",
+    Run.State.UNSURE: "warning",
+    Run.State.STARTED: "info" if settings.BUTLER_FOLLOW_RELOADS else "success",
+    Run.State.SUCCEEDED: "success",
+    Run.State.FAILED: "danger",
+    Run.State.ABORTED: "danger",
     Run.State.REFUSED: "danger",
     Run.State.UNREACHABLE: "danger",
     Run.State.UNKNOWN: "warning",

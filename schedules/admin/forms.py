@@ -14,7 +14,7 @@ from django.urls import reverse_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from schedules.models import Schedule
-from schedules.policies import Misfire
+from schedules.policies import Misfire, Overlap
 from schedules.validators import validate_dates
 
 if TYPE_CHECKING:
@@ -94,6 +94,16 @@ class ScheduleForm(ScheduleModelForm):
         help_text="What to do when the service was down, or Qlik Sense out of reach, at the time of a start.",
     )
 
+    overlap = forms.ChoiceField(
+        label="While the task still runs",
+        choices=[
+            (Overlap.ALLOW.value, "Start it all the same"),
+            (Overlap.SKIP.value, "Skip the start"),
+            (Overlap.QUEUE.value, "Let one start wait for its end"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+        help_text="Whoever started it: a schedule, or somebody in the Qlik Management Console.",
+    )
     jitter = forms.DurationField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
@@ -124,10 +134,15 @@ class ScheduleForm(ScheduleModelForm):
             "max_runs",
             "jitter",
             "excluded_dates",
+            "overlap",
+            "retry_deadline",
+            "max_attempts",
         )
         labels = {
             "qlik_task_id": "Qlik task id",
             "misfire_grace": "Missed means later than",
+            "retry_deadline": "Try again for",
+            "max_attempts": "Attempts at most",
             "starts_at": "Not before (UTC)",
             "ends_at": "Not after (UTC)",
         }
@@ -137,6 +152,7 @@ class ScheduleForm(ScheduleModelForm):
             "cron_schedule": _CRON_HELP,
             "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
             "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
+            "retry_deadline": "While Qlik Sense cannot be reached: hours, minutes and seconds after the due time.",
             "starts_at": "The first moment at which a start may be due, by UTC.",
             "ends_at": "The last one.",
             "max_runs": "After so many there are no more. Counted from when you set it.",

@@ -168,6 +168,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
                 "After a stop or a gap" if obj else "To begin with",
                 {"fields": ["startup_state", "misfire", "misfire_grace"]},
             ),
+            ("When Qlik Sense is busy or away", {"fields": ["overlap", "retry_deadline", "max_attempts"]}),
             ("Limits and exceptions", {"fields": LIMITS, "classes": [] if obj and has_limits(obj) else ["collapse"]}),
         ]
 

@@ -100,7 +100,7 @@ def make_claimed(number: int) -> list[Outcome]:
     Run.objects.bulk_create(runs, batch_size=1000)
     answered = now + timedelta(milliseconds=20)
     return [
-        Outcome(id=run.pk, state=Run.State.STARTED, called_at=now, answered_at=answered, qrs_session=uuid.uuid4())
+        Outcome(id=run.pk, state=Run.State.STARTED, called_at=now, answered_at=answered, session=uuid.uuid4())
         for run in runs
     ]
 

@@ -26,6 +26,8 @@ SOUND = {
     "startup_state": "started",
     "misfire": "once",
     "misfire_grace": "00:01:00",
+    "overlap": "allow",
+    "retry_deadline": "01:00:00",
 }
 
 

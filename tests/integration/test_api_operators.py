@@ -173,7 +173,7 @@ class TestHealth:
             "plannedThrough": None,
             "startedSchedules": 1,
             "queueLength": 0,
-            "openRuns": {"planned": 0, "queued": 0, "claimed": 0},
+            "openRuns": dict.fromkeys(["planned", "queued", "claimed", "retrying", "waiting", "unsure"], 0),
             "longestWaiting": None,
             "absences": [],
             "maintenance": None,

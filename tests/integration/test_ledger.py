@@ -38,7 +38,9 @@ def claim(run_id: uuid.UUID, *, worker: str, now: datetime) -> list[ClaimedRun]:
 
 
 def record(run: Run, state: Run.State = Run.State.STARTED, **values: object) -> int:
-    outcome = runs.Outcome(run.pk, state, NOW, NOW + timedelta(milliseconds=20), **values)
+    outcome = runs.Outcome(
+        id=run.pk, state=state, called_at=NOW, answered_at=NOW + timedelta(milliseconds=20), **values
+    )
     return runs.record_outcomes([outcome])
 
 
@@ -233,7 +235,7 @@ class TestOutcome:
         run = make_run(state=Run.State.CLAIMED)
         session = uuid.uuid4()
 
-        assert record(run, qrs_session=session, message="åäö") == 0
+        assert record(run, session=session, message="åäö") == 0
         assert record(run, Run.State.UNKNOWN) == 1
 
         run.refresh_from_db()
@@ -266,10 +268,10 @@ class TestSweeping:
             state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=1), due_at=NOW - timedelta(seconds=1)
         )
 
-        assert claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2)) == 1
+        assert claims.give_up_lost_claims(now=NOW, limit=timedelta(minutes=2)) == 1
 
         lost.refresh_from_db()
-        assert (lost.state, "Qlik Management Console" in lost.message) == ("unknown", True)
+        assert (lost.state, "The worker was lost" in lost.message) == ("unsure", True)
         assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
 
     def test_a_claim_whose_worker_is_known_to_be_gone_ends_at_once(self, make_run):
@@ -277,17 +279,17 @@ class TestSweeping:
         busy = make_run(state=Run.State.CLAIMED, claimed_at=NOW, worker="here", due_at=NOW - timedelta(seconds=1))
 
         assert sorted(claims.list_claiming_workers()) == ["gone", "here"]
-        assert claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2), lost_workers=["gone"]) == 1
+        assert claims.give_up_lost_claims(now=NOW, limit=timedelta(minutes=2), lost_workers=["gone"]) == 1
 
-        assert Run.objects.get(pk=lost.pk).state == Run.State.UNKNOWN
+        assert Run.objects.get(pk=lost.pk).state == Run.State.UNSURE
         assert Run.objects.get(pk=busy.pk).state == Run.State.CLAIMED
 
     def test_a_worker_that_wakes_up_too_late_does_not_change_the_end(self, make_run):
         run = make_run(state=Run.State.CLAIMED, claimed_at=NOW - timedelta(minutes=3))
-        claims.close_lost_claims(now=NOW, limit=timedelta(minutes=2))
+        claims.give_up_lost_claims(now=NOW, limit=timedelta(minutes=2))
 
         assert record(run) == 1
-        assert Run.objects.get().state == Run.State.UNKNOWN
+        assert Run.objects.get().state == Run.State.UNSURE
 
 
 @pytest.mark.django_db

@@ -141,7 +141,9 @@ def test_a_greatest_number_of_concurrent_starts_is_kept_for_all_workers(
     assert count("queued") + count("claimed") == 4, "a claimed run is in hand still"
 
     now = timezone.now()
-    runs.record_outcomes([runs.Outcome(run.id, Run.State.STARTED, now, now) for run in in_hand])
+    runs.record_outcomes(
+        [runs.Outcome(id=run.id, state=Run.State.STARTED, called_at=now, answered_at=now) for run in in_hand]
+    )
     publisher.send()
     assert (count("queued"), count("planned"), count("started")) == (4, 3, 3)
 

@@ -21,33 +21,14 @@ from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
 from tests.conftest import ORIGIN, TASK_ID
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qrs_service")]
 
 DISABLED_OR_UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 
 
-@pytest.fixture(autouse=True)
-def service(simulator, settings):
-    """Point the service at the simulator, with a client of its own."""
-    settings.QRS_URL = simulator.url
-    settings.QRS_CERT_DIR = simulator.certificates
-    settings.QRS_TIMEOUT = (1.0, 1.0)
-    qrs._client.cache_clear()
-    yield
-    qrs_client().close()
-    qrs._client.cache_clear()
-
-
-@pytest.fixture
-def run_now(make_schedule):
-    """Return a function that plans a run of a schedule with the given values, as beat leaves it to the workers."""
-
-    def plan(**values: object) -> Run:
-        (run,) = services.run_now([make_schedule(**values).name], origin=ORIGIN)
-        runs.take_planned(most=1, now=timezone.now())
-        return run
-
-    return plan
+def started(run: ClaimedRun) -> runs.Outcome:
+    now = timezone.now()
+    return runs.Outcome(id=run.id, state=Run.State.STARTED, called_at=now, answered_at=now)
 
 
 def start(*runs: Run) -> None:
@@ -79,14 +60,14 @@ def test_a_message_that_comes_twice_starts_once(run_now, simulator):
 @pytest.mark.parametrize(
     ("fault", "state", "says"),
     [
-        ({"kind": FaultKind.REFUSE, "status": 503}, "unreachable", "503"),
-        ({"kind": FaultKind.REFUSE, "status": 500}, "unknown", "500"),
-        ({"kind": FaultKind.REFUSE, "status": 502}, "unknown", "502"),
+        ({"kind": FaultKind.REFUSE, "status": 503}, "retrying", "503"),
+        ({"kind": FaultKind.REFUSE, "status": 500}, "unsure", "500"),
+        ({"kind": FaultKind.REFUSE, "status": 502}, "unsure", "502"),
         ({"kind": FaultKind.REFUSE, "status": 403}, "refused", "403"),
-        ({"kind": FaultKind.RESET}, "unknown", "Ask QRS"),
-        ({"kind": FaultKind.HANG, "delay_ms": 3000}, "unknown", "Ask QRS"),
-        ({"kind": FaultKind.HTML}, "unknown", "cannot be read"),
-        ({"kind": FaultKind.TRUNCATED}, "unknown", "cannot be read"),
+        ({"kind": FaultKind.RESET}, "unsure", "Ask QRS"),
+        ({"kind": FaultKind.HANG, "delay_ms": 3000}, "unsure", "Ask QRS"),
+        ({"kind": FaultKind.HTML}, "unsure", "cannot be read"),
+        ({"kind": FaultKind.TRUNCATED}, "unsure", "cannot be read"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
@@ -109,11 +90,11 @@ def test_an_unknown_task_is_refused(run_now):
     assert run.state == "refused"
 
 
-def test_a_site_that_is_down_is_unreachable_and_the_next_call_works(run_now, simulator, settings):
+def test_a_site_that_is_down_is_tried_again_and_the_next_call_works(run_now, simulator, settings):
     settings.QRS_URL = "https://127.0.0.1:1"
     run = run_now()
     start(run)
-    assert run.state == "unreachable"
+    assert run.state == "retrying"
 
     settings.QRS_URL = simulator.url
     qrs._client.cache_clear()
@@ -122,11 +103,11 @@ def test_a_site_that_is_down_is_unreachable_and_the_next_call_works(run_now, sim
     assert run.state == "started"
 
 
-def test_missing_certificates_are_unreachable_and_named(run_now, settings, tmp_path, simulator):
+def test_missing_certificates_are_named_and_tried_again(run_now, settings, tmp_path, simulator):
     settings.QRS_CERT_DIR = tmp_path
     first = run_now()
     start(first)
-    assert first.state == "unreachable"
+    assert first.state == "retrying"
     assert "client.pem" in first.message
 
     settings.QRS_CERT_DIR = simulator.certificates
@@ -141,10 +122,10 @@ def test_one_failure_does_not_keep_the_others_of_a_message(run_now, simulator):
 
     start(*planned)
 
-    assert sorted(run.state for run in planned) == ["started", "started", "unknown"]
+    assert sorted(run.state for run in planned) == ["started", "started", "unsure"]
 
 
-def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now, monkeypatch, caplog, simulator):
+def test_a_failure_nobody_thought_of_is_asked_about_and_has_its_traceback(run_now, monkeypatch, caplog, simulator):
     def explode(*args: object) -> None:
         raise ZeroDivisionError("surprise")
 
@@ -153,7 +134,7 @@ def test_a_failure_nobody_thought_of_ends_as_unknown_with_its_traceback(run_now,
         patch.setattr(type(qrs_client()), "start_task_synchronously", explode)
         start(first, second)
 
-    assert {first.state, second.state} == {"unknown"}
+    assert {first.state, second.state} == {"unsure"}
     assert "surprise" in first.message
     assert "ZeroDivisionError" in caplog.text
 
@@ -211,7 +192,7 @@ def test_a_call_that_hangs_does_not_keep_what_is_handed_back(run_now, monkeypatc
         if run.id == handed_back.pk:
             return None
         was_released.append(released.wait(5))
-        return runs.Outcome(run.id, Run.State.STARTED, timezone.now(), timezone.now())
+        return started(run)
 
     def note(claimed: list[ClaimedRun]) -> None:
         release(claimed)
@@ -248,7 +229,7 @@ def test_the_sweeper_brings_stuck_rows_on(run_now, caplog):
     tasks.sweep_runs()
 
     assert Run.objects.get(pk=lost_message.pk).state == "planned"
-    assert Run.objects.get(pk=lost_worker.pk).state == "unknown"
+    assert Run.objects.get(pk=lost_worker.pk).state == "unsure"
     assert "1 runs are published again, 1 were lost" in caplog.text
 
 
@@ -262,7 +243,7 @@ def test_the_sweeper_closes_what_a_killed_worker_of_this_machine_had_claimed(run
 
     tasks.sweep_runs()
 
-    assert Run.objects.get(pk=of_the_dead.pk).state == "unknown"
+    assert Run.objects.get(pk=of_the_dead.pk).state == "unsure"
     assert Run.objects.get(pk=of_this_one.pk).state == "claimed", "the sweeper's own process is alive"
 
 

@@ -1,0 +1,132 @@
+"""Attempts to start a run's Qlik task: whether to call QRS, the call, and what its answer means for the run."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
+from qlik.filters import one_of
+from schedules import breaker, claims
+from schedules.claims import ClaimedRun
+from schedules.models import Run
+from schedules.policies import Overlap
+from schedules.qrs import qrs_client
+from schedules.runs import Outcome
+
+logger = logging.getLogger(__name__)
+
+#: How soon runs that wait for QRS look again by themselves
+POSTPONE_PAUSE = timedelta(seconds=60)
+#: The property of a session that names its task
+SESSION_TASK = "reloadTask.id"
+
+
+def start(run: ClaimedRun) -> Outcome:
+    """Call QRS for a claimed run, and return what came of it; never raises."""
+    called_at = timezone.now()
+    try:
+        session = _call(UUID(run.qlik_task_id))
+    except QrsError as error:
+        return _judge_failure(run, error, called_at=called_at, now=timezone.now())
+    except Exception as error:
+        # Whatever it was, the other runs of the message have to go on, and nobody knows whether QRS was called
+        logger.exception("the call for run %s failed in a way that is not known", run.id)
+        return Outcome(
+            id=run.id,
+            state=Run.State.UNSURE,
+            called_at=called_at,
+            answered_at=timezone.now(),
+            message=repr(error),
+        )
+    return Outcome(
+        id=run.id,
+        state=Run.State.STARTED,
+        called_at=called_at,
+        answered_at=timezone.now(),
+        session=session,
+        message=run.message,
+    )
+
+
+def note_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Tell the circuit breaker what these attempts say about QRS itself."""
+    unanswered = [outcome for outcome in outcomes if outcome.is_unanswered]
+    if len(unanswered) < len(outcomes):
+        breaker.note_success(now=timezone.now())
+    elif unanswered:
+        breaker.note_failures(len(unanswered), error=unanswered[-1].message, now=timezone.now())
+
+
+def probe_qrs(*, now: datetime) -> None:
+    """Find out whether QRS can be reached again."""
+    try:
+        qrs_client().about()
+    except QrsError as error:
+        breaker.note_failures(1, error=str(error), now=now)
+    else:
+        breaker.note_success(now=timezone.now())
+
+
+def postpone(claimed: Sequence[ClaimedRun], *, now: datetime) -> None:
+    """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found."""
+    if claimed:
+        until = now + POSTPONE_PAUSE * random.uniform(0.75, 1.25)  # noqa: S311
+        claims.postpone(claimed, until=until, message=f"Waits for QRS. {breaker.read_site().last_error}")
+
+
+def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
+    """Return the runs that may be started: all but those whose task must not and does run, whoever started it.
+
+    One call of QRS for all of them, and none where no schedule asks for it.
+    """
+    asking = {UUID(run.qlik_task_id): run for run in claimed if run.overlap is not Overlap.ALLOW}
+    if not asking:
+        return list(claimed)
+    try:
+        sessions = qrs_client().list_sessions(where=one_of(SESSION_TASK, asking))
+    except QrsError as error:
+        breaker.note_failures(1, error=str(error), now=now)
+        postpone(list(asking.values()), now=now)
+        return [run for run in claimed if run.overlap is Overlap.ALLOW]
+    running = {
+        asking[session.task_id]: f"the task runs already, in session {session.id}"
+        for session in sessions
+        if session.task_id in asking
+    }
+    claims.give_way(running, now=now)
+    return [run for run in claimed if run not in running]
+
+
+def _call(task_id: UUID) -> UUID | None:
+    if settings.QRS_START_CALL == "plain":
+        qrs_client().start_task(task_id)
+        return None
+    return qrs_client().start_task_synchronously(task_id)
+
+
+def _judge_failure(run: ClaimedRun, error: QrsError, *, called_at: datetime, now: datetime) -> Outcome:
+    next_try_at = None
+    if isinstance(error, OutcomeUnknownError):
+        state = Run.State.UNSURE
+    elif isinstance(error, NotStartedError):
+        next_try_at = run.retry.next_attempt_at(now, attempts=run.attempts + 1, chance=random.random())  # noqa: S311
+        state = Run.State.RETRYING if next_try_at else Run.State.UNREACHABLE
+    else:
+        state = Run.State.REFUSED
+    return Outcome(
+        id=run.id,
+        state=state,
+        called_at=called_at,
+        answered_at=now,
+        message=str(error),
+        next_try_at=next_try_at,
+        # 503 comes from a QRS that is there, but takes nothing
+        is_unanswered=state != Run.State.REFUSED and error.status in (None, 503),
+    )

@@ -1,0 +1,33 @@
+"""Turns: of the runs of a Qlik task that must not overlap, one at a time may go on, whichever worker has it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import connection
+
+from schedules.models import Run, TaskTurn
+
+_TAKE_FIRST = f"""
+    INSERT INTO {TaskTurn._meta.db_table} (qlik_task_id, run_id) VALUES (%s, %s) ON CONFLICT DO NOTHING
+"""  # noqa: S608 -- all of it is constant
+
+
+def take_turn(run_id: UUID, *, task_id: str) -> Run | None:
+    """Give a run the turn to start a task; return the run that has it still, None where the turn is taken now.
+
+    For a transaction: the turn is locked until its end, so who does not get it may decide in peace what becomes of
+    the run. A turn ends when its run is closed, or gone.
+    """
+    # A GUID may be written in capitals too
+    task_id = task_id.lower()
+    with connection.cursor() as cursor:
+        run_column = TaskTurn._meta.get_field("run_id")
+        cursor.execute(_TAKE_FIRST, [task_id, run_column.get_db_prep_save(run_id, connection)])
+    turn = TaskTurn.objects.select_for_update().get(pk=task_id)
+    if turn.run_id == run_id:
+        return None
+    holder = Run.objects.filter(pk=turn.run_id, closed_at=None).first()
+    if holder is None:
+        TaskTurn.objects.filter(pk=task_id).update(run_id=run_id)
+    return holder

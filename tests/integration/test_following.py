@@ -1,0 +1,379 @@
+"""What became of a start: the ends of reloads, and calls whose outcome nobody knew."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.utils import timezone
+
+from qlik.simulator.faults import Fault, FaultKind
+from qlik.simulator.tasks import Task
+from schedules import following, tasks
+from schedules.models import QrsSite, Run
+from schedules.qrs import qrs_client
+from tests.conftest import TASK_ID
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qrs_service")]
+
+HOUR = timedelta(hours=1)
+
+
+def start(*planned: Run) -> None:
+    tasks.start_runs([str(run.pk) for run in planned])
+    for run in planned:
+        run.refresh_from_db()
+
+
+def follow(*open_runs: Run, after: timedelta = timedelta(0)) -> int:
+    """Follow as the worker does, some time later, and read the runs again."""
+    changed = following.follow_runs(qrs_client, now=timezone.now() + after)
+    for run in open_runs:
+        run.refresh_from_db()
+    return changed
+
+
+def pass_time(simulator, time: timedelta) -> None:
+    """Let a time pass at the Sense site."""
+    before = simulator.site._clock
+    simulator.site._clock = lambda: before() + time
+
+
+def list_calls(simulator) -> list[str]:
+    return [entry.call for entry in simulator.entries() if "start" not in entry.call]
+
+
+def change_task(simulator, **values: object) -> None:
+    simulator.site.change_task(UUID(TASK_ID), **values)
+
+
+class TestReloads:
+    def test_a_good_end_is_told_with_its_time_node_and_log(self, run_now, simulator):
+        change_task(simulator, reload_seconds=60)
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+
+        follow(run)
+
+        assert (run.state, run.reload_status, run.reload_attempts) == ("succeeded", 7, 1)
+        # With the moment from the call to the start
+        assert timedelta(seconds=60) <= run.reload_duration < timedelta(seconds=62)
+        assert run.ended_at - run.reload_started_at == run.reload_duration
+        assert run.node
+        assert run.script_log
+        assert run.closed_at is not None
+
+    def test_a_reload_under_way_is_told_once_and_asked_about_until_it_ends(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        run = run_now()
+        start(run)
+        pass_time(simulator, timedelta(seconds=30))
+
+        assert follow(run) == 1
+        assert (run.state, run.reload_status, run.closed_at) == ("started", 2, None)
+        assert follow(run) == 0
+
+        pass_time(simulator, HOUR)
+        assert follow(run) == 1
+        assert run.state == "succeeded"
+        simulator.journal.clear()
+        assert follow(run) == 0
+        assert list_calls(simulator) == [], "nothing is open, so nobody is asked"
+
+    def test_a_failed_reload_says_why_and_counts_the_attempts_of_sense(self, run_now, simulator):
+        change_task(simulator, reload_seconds=10, fails=True, max_retries=2)
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+
+        follow(run)
+
+        assert (run.state, run.reload_status, run.reload_attempts) == ("failed", 8, 3)
+        assert "finished fail" in run.message
+        assert run.reload_details
+
+    def test_a_reload_that_was_stopped_is_aborted(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        run = run_now()
+        start(run)
+        qrs_client().stop_task(UUID(TASK_ID))
+        pass_time(simulator, HOUR)
+
+        follow(run)
+
+        assert (run.state, run.reload_status) == ("aborted", 6)
+
+    def test_the_run_before_is_not_taken_for_this_one(self, run_now, simulator):
+        change_task(simulator, reload_seconds=1)
+        first = run_now()
+        start(first)
+        pass_time(simulator, HOUR)
+        change_task(simulator, reload_seconds=7200, fails=True)
+        second = run_now()
+        start(second)
+
+        follow(first, second)
+
+        assert (first.state, second.state) == ("succeeded", "started")
+
+    def test_sessions_that_a_restart_has_lost_are_given_up_in_the_end(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        run = run_now()
+        start(run)
+        simulator.site.lose_sessions(keep_results=False)
+
+        follow(run)
+        assert run.state == "started"
+
+        follow(run, after=timedelta(minutes=11))
+        assert run.state == "unknown"
+        assert "does not know this run" in run.message
+
+    def test_a_site_that_is_away_changes_nothing(self, run_now, simulator, caplog):
+        run = run_now()
+        start(run)
+        simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=503))
+
+        assert follow(run) == 0
+
+        assert run.state == "started"
+        assert "cannot be asked how 1 runs go" in caplog.text
+
+    def test_a_setting_turns_it_off(self, run_now, simulator, settings):
+        settings.BUTLER_FOLLOW_RELOADS = False
+        run = run_now()
+        start(run)
+        simulator.journal.clear()
+
+        follow(run)
+
+        assert (run.state, run.closed_at is not None) == ("started", True)
+        assert list_calls(simulator) == []
+
+    def test_one_worker_follows_at_a_time_and_one_that_died_is_replaced(self, run_now, simulator):
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+        QrsSite.objects.update_or_create(pk=1, defaults={"follower_until": timezone.now() + timedelta(seconds=90)})
+
+        assert follow(run) == 0
+        assert follow(run, after=timedelta(seconds=91)) == 1
+
+    def test_thousands_cost_two_calls(self, simulator, make_schedule, make_started):
+        tasks_of_site = [
+            Task(id=uuid4(), name=f"Task {number}", app="App", reload_seconds=30 if number % 2 else 7200)
+            for number in range(2000)
+        ]
+        simulator.site.put_tasks(tasks_of_site, keep_others=True)
+        make_started([task.id for task in tasks_of_site])
+        simulator.journal.clear()
+
+        assert follow() == 2000
+        assert len(list_calls(simulator)) == 1, "all are under way"
+
+        # Four work at once; what has waited for half an hour is dropped
+        pass_time(simulator, timedelta(minutes=250))
+        simulator.journal.clear()
+        follow()
+        assert len(list_calls(simulator)) == 2
+        assert Run.objects.exclude(closed_at=None).count() == 2000
+
+
+@pytest.fixture
+def make_started(simulator, make_schedule):
+    """Return a function that starts tasks and writes their runs."""
+    schedule = make_schedule()
+
+    def make(task_ids: list[UUID]) -> None:
+        now = timezone.now()
+        sessions = simulator.site.start(task_ids)
+        Run.objects.bulk_create(
+            Run(
+                schedule=schedule,
+                schedule_name=schedule.name,
+                qlik_task_id=str(task_id),
+                due_at=now - timedelta(microseconds=number),
+                planned_at=now,
+                called_at=now,
+                answered_at=now,
+                reason=Run.Reason.SCHEDULED,
+                state=Run.State.STARTED,
+                qrs_session=session,
+            )
+            for number, (task_id, session) in enumerate(zip(task_ids, sessions, strict=True))
+        )
+
+    return make
+
+
+class TestUnknownOutcomes:
+    """A call without an answer is settled by asking, never by calling again first."""
+
+    @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.HTML, FaultKind.TRUNCATED, FaultKind.CUT])
+    def test_a_call_that_took_effect_is_found_by_its_session(self, run_now, simulator, kind):
+        change_task(simulator, reload_seconds=600)
+        simulator.add_fault(Fault(kind=kind, count=1))
+        run = run_now()
+        start(run)
+        assert run.state == "unsure"
+
+        follow(run)
+
+        (entry,) = simulator.entries()[:1]
+        assert (run.state, run.qrs_session) == ("started", entry.session_id)
+        assert len([entry for entry in simulator.entries() if "start" in entry.call]) == 1
+
+    def test_a_reload_that_is_over_when_qrs_is_asked_is_found_too(self, run_now, simulator):
+        change_task(simulator, reload_seconds=0.01)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+        run = run_now()
+        start(run)
+        pass_time(simulator, timedelta(seconds=1))
+
+        follow(run)
+
+        assert run.state == "succeeded"
+
+    def test_a_call_that_took_no_effect_is_made_again_after_a_while(self, run_now, simulator):
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        run = run_now()
+        start(run)
+
+        follow(run)
+        assert run.state == "unsure", "it may still be on its way"
+
+        follow(run, after=timedelta(seconds=20))
+        assert run.state == "retrying"
+        assert run.next_try_at is not None
+        assert "no run of the task has begun since" in run.message
+
+    def test_past_its_deadline_it_was_not_started(self, run_now, simulator):
+        simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=500, count=1))
+        run = run_now(retry_deadline=timedelta(seconds=10))
+        start(run)
+
+        follow(run, after=timedelta(seconds=20))
+
+        assert run.state == "unreachable"
+
+    def test_the_session_of_another_run_is_not_taken(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        good, bad = run_now(), run_now()
+        start(good)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        start(bad)
+
+        follow(good, bad, after=timedelta(seconds=20))
+
+        assert (good.state, bad.state) == ("started", "retrying")
+
+    def test_two_unsure_runs_of_a_task_get_a_session_each(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=2))
+        first, second = run_now(), run_now()
+        start(first)
+        start(second)
+
+        follow(first, second)
+
+        assert {first.state, second.state} == {"started"}
+        assert first.qrs_session != second.qrs_session
+
+    def test_a_start_by_somebody_else_long_before_is_not_taken(self, run_now, simulator):
+        change_task(simulator, reload_seconds=7200)
+        before = simulator.site._clock
+        simulator.site._clock = lambda: before() - timedelta(minutes=5)
+        simulator.site.start([UUID(TASK_ID)])
+        simulator.site._clock = before
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        run = run_now()
+        start(run)
+
+        follow(run, after=timedelta(seconds=20))
+
+        assert run.state == "retrying"
+
+    def test_where_qrs_stays_away_it_ends_as_unknown_and_is_not_started_again(self, run_now, simulator):
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+        run = run_now()
+        start(run)
+        simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=503))
+
+        follow(run, after=timedelta(minutes=50))
+        assert run.state == "unsure"
+        follow(run, after=timedelta(minutes=70))
+        assert run.state == "unknown"
+        assert "could not be found out" in run.message
+
+    def test_the_claim_of_a_lost_worker_is_settled_like_a_call(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        called, not_called = run_now(), run_now()
+        now = timezone.now()
+        Run.objects.update(state="unsure", claimed_at=now)
+        (session,) = simulator.site.start([UUID(TASK_ID)])
+
+        follow(called, not_called, after=timedelta(seconds=20))
+
+        assert sorted([called.state, not_called.state]) == ["retrying", "started"]
+        assert {called.qrs_session, not_called.qrs_session} == {session, None}
+
+
+class TestPlainCalls:
+    """The plain call gives no session, so the session is looked for."""
+
+    @pytest.fixture(autouse=True)
+    def plain(self, settings):
+        settings.QRS_START_CALL = "plain"
+
+    def test_its_session_is_found_and_followed(self, run_now, simulator):
+        change_task(simulator, reload_seconds=60)
+        run = run_now()
+        start(run)
+        assert (run.state, run.qrs_session) == ("started", None)
+
+        follow(run)
+        assert run.qrs_session is not None
+        pass_time(simulator, HOUR)
+        follow(run)
+        assert run.state == "succeeded"
+
+    def test_a_task_that_never_begins_is_told(self, run_now, simulator):
+        change_task(simulator, enabled=False)
+        run = run_now()
+        start(run)
+
+        follow(run, after=timedelta(minutes=11))
+
+        assert run.state == "unknown"
+        assert "no run of the task has begun" in run.message
+
+
+def test_moments_of_qrs_are_compared_by_its_own_clock(run_now, simulator, monkeypatch):
+    """QRS's clock is two hours ahead of this one, sessions and Date header alike."""
+    change_task(simulator, reload_seconds=600)
+    pass_time(simulator, 2 * HOUR)
+    simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+    run = run_now()
+    start(run)
+    for transport in qrs_client()._hosts._transports:
+        monkeypatch.setattr(transport, "_read_clock", lambda text: None)
+        transport.clock_offset = 2 * HOUR
+
+    follow(run)
+
+    assert run.state == "started"
+    assert run.qrs_session is not None
+
+
+def test_the_clock_of_qrs_is_read_from_its_answers(simulator):
+    client = qrs_client()
+    client.list_sessions()
+
+    assert abs(client.clock_offset) < timedelta(seconds=3)
+    transport = client._hosts._transports[0]
+    transport._read_clock("Thu, 01 Jan 1970 00:00:00 GMT")
+    assert client.clock_offset == pytest.approx(
+        datetime.fromtimestamp(0, UTC) - datetime.now(UTC), abs=timedelta(seconds=2)
+    )
