@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.chaos.databases import Database
 
-OPEN = frozenset({"planned", "queued", "claimed"})
+OPEN = frozenset({"planned", "queued", "claimed", "retrying", "waiting", "unsure"})
 WAITING = frozenset({"planned", "queued"})
 FINAL = frozenset({"started", "skipped", "refused", "unreachable", "unknown", "succeeded", "failed", "aborted"})
 #: The states of a run whose start QRS has accepted

@@ -91,7 +91,7 @@ def _find_doubles(
     """Count starts that no row answers for, and instants with more than one started row."""
     sessions = {row.session for row in rows if row.session}
     # Of a run that ends as unknown, one start may be in the journal under a session that the ledger never learnt
-    unsaid = Counter(row.task_id for row in rows if not row.session and row.state in ("unknown", "claimed"))
+    unsaid = Counter(row.task_id for row in rows if not row.session and row.state in ("unknown", "claimed", "unsure"))
     for session, count in Counter(start.session for start in starts).items():
         if session in sessions and count > 1:
             tally.doubled += count - 1
