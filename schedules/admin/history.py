@@ -20,7 +20,7 @@ from unfold.paginator import InfinitePaginator
 from schedules.admin import cells
 from schedules.admin.calendar_links import list_calendar_links
 from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter
-from schedules.admin.moments import format_in_zone, format_milliseconds, format_utc
+from schedules.admin.moments import format_in_zone, format_milliseconds, format_span, format_utc
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
 
 if TYPE_CHECKING:
@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     RunRow = WithAnnotations[Run, _Columns]
     ChangeRow = WithAnnotations[ScheduleChange, _Columns]
 
-_MOMENTS = ("planned_at", "queued_at", "claimed_at", "called_at", "answered_at")
+_MOMENTS = (
+    "planned_at",
+    "queued_at",
+    "claimed_at",
+    "called_at",
+    "answered_at",
+    "reload_started_at",
+    "ended_at",
+    "closed_at",
+)
 
 
 class HistoryAdmin(ModelAdmin):
@@ -112,7 +121,11 @@ class RunAdmin(HistoryAdmin):
     date_hierarchy = "due_at"
     fieldsets = (
         (None, {"fields": ["schedule_link", "public_id", "task_id", "due", "state_label", "reason", "message"]}),
-        ("Moments", {"fields": ["moments", "lateness_in_words"]}),
+        (
+            "The reload, as Sense tells it",
+            {"fields": ["reload", "reload_attempts", "node", "script_log", "what_sense_says"]},
+        ),
+        ("Moments", {"fields": ["moments", "lateness_in_words", "next_try_at"]}),
         ("Behind the scenes", {"fields": ["qrs_session", "worker", "attempts", "id"]}),
     )
     empty_list_title = "No runs yet"
@@ -159,9 +172,25 @@ class RunAdmin(HistoryAdmin):
 
     @admin.display(description="outcome", empty_value="–")
     def outcome(self, run: Run) -> SafeString | None:
-        """Return the message, the session in which Qlik Sense runs the task, and the worker."""
-        session = format_html("session {}", cells.short_id(str(run.qrs_session))) if run.qrs_session else ""
-        return cells.stack(run.message, session, run.worker) if run.message or session or run.worker else None
+        """Return the message, how long the reload took or the session of one under way, and the worker."""
+        reload = format_html("session {}", cells.short_id(str(run.qrs_session))) if run.qrs_session else ""
+        if run.reload_duration is not None:
+            reload = format_html("reload took {}", format_span(run.reload_duration))
+        return cells.stack(run.message, reload, run.worker) if run.message or reload or run.worker else None
+
+    @admin.display(description="status", empty_value="–")
+    def reload(self, run: Run) -> str | None:
+        """Return the status of the reload and how long it took."""
+        if run.reload_status is None:
+            return None
+        took = "" if run.reload_duration is None else f", after {format_span(run.reload_duration)}"
+        return f"{run.get_reload_status_display()}{took}"
+
+    @admin.display(description="details", empty_value="–")
+    def what_sense_says(self, run: Run) -> SafeString | None:
+        """Return what Sense wrote about the last attempt, line by line."""
+        lines = ((line,) for line in run.reload_details.splitlines())
+        return format_html_join("", "<div>{}</div>", lines) if run.reload_details else None
 
     @admin.display(description="Qlik task id")
     def task_id(self, run: Run) -> SafeString:
@@ -181,10 +210,11 @@ class RunAdmin(HistoryAdmin):
     @admin.display(description="from due to answer")
     def moments(self, run: Run) -> SafeString:
         """Return what happened when, in UTC, each with the time since the due instant."""
+        names = ((name.removesuffix("_at").replace("_", " ").capitalize(), getattr(run, name)) for name in _MOMENTS)
         rows = (
-            (name.removesuffix("_at").capitalize(), format_utc(moment), format_milliseconds(moment - run.due_at))
-            for name in _MOMENTS
-            if (moment := getattr(run, name)) is not None
+            (name, format_utc(moment), format_milliseconds(moment - run.due_at))
+            for name, moment in names
+            if moment is not None
         )
         lines = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{} after due</td></tr>", rows)
         return format_html('<table class="moments">{}</table>', lines)

@@ -46,6 +46,11 @@ def format_milliseconds(span: timedelta) -> str:
     return f"{round(span / timedelta(milliseconds=1)):,} ms"
 
 
+def format_span(span: timedelta) -> str:
+    """Return a span roughly, such as `2 h 5 min`."""
+    return _format_span(round(span.total_seconds()))
+
+
 def _format_span(seconds: int) -> str:
     """Return the greatest unit, and the one beneath where there are few of the greatest."""
     for (name, size), (lesser, lesser_size) in pairwise(_UNITS):

@@ -95,6 +95,26 @@ def test_a_run_that_nobody_called_qlik_sense_for_says_so(admin_client, make_sche
     assert admin_client.get(RUNS).status_code == 200
 
 
+def test_a_run_tells_how_its_reload_went(admin_client, make_schedule):
+    run = add_run(
+        make_schedule(),
+        state=Run.State.FAILED,
+        reload_status=8,
+        reload_duration=timedelta(hours=2, minutes=5),
+        reload_attempts=3,
+        node="sense-2",
+        reload_details="Loading\nField <not> found",
+    )
+
+    listed = admin_client.get(RUNS).content.decode()
+    page = admin_client.get(f"{RUNS}{run.pk}/change/").content.decode()
+
+    assert "reload took 2 h 5 min" in listed
+    assert "finished fail, after 2 h 5 min" in page
+    assert "sense-2" in page
+    assert "Field &lt;not&gt; found" in page
+
+
 def test_runs_outlive_their_schedule_on_the_pages_too(admin_client, make_schedule):
     schedule = make_schedule()
     run = add_started_run(schedule)
