@@ -18,6 +18,8 @@ from schedules.backfill import BackfillError
 from schedules.maintenance import MaintenanceError
 from schedules.periods import PeriodError
 from schedules.services import UnknownScheduleError
+from schedules.start_requests import TooManyStartsError
+from schedules.task_lookup import CallFailedError
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +52,12 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpRespon
     match error:
         case UnknownScheduleError():
             return error_response(404 if settings.BUTLER_DIALECT == 4 else 400, str(error))
-        case PeriodError() | BackfillError():
+        case PeriodError() | BackfillError() | TooManyStartsError():
             return error_response(400, str(error))
         case MaintenanceError():
             return error_response(409, str(error))
+        case CallFailedError():
+            return error_response(502 if error.is_reached else 503, str(error))
         case OperationalError() | InterfaceError():
             return _database_is_away(error)
         case RequestDataTooBig():

@@ -357,7 +357,13 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.schedule_name} due {self.due_at:%Y-%m-%d %H:%M:%S} UTC"
+        name = self.schedule_name or f"task {self.qlik_task_id}"
+        return f"{name} due {self.due_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
+    def may_be_running(self) -> bool:
+        """Whether Qlik Sense has begun the reload, and nobody has seen its end."""
+        return self.state == self.State.STARTED and self.ended_at is None
 
     @property
     def lateness(self) -> timedelta | None:

@@ -47,7 +47,7 @@ class BackfillView(OperatorView):
     def post(self, request: Request, public_id: str) -> Response:
         """Plan the runs that are missing."""
         values = _read_backfill(request.data)
-        return Response({"planned": backfill([public_id], **values, origin=_origin(request))})
+        return Response({"planned": backfill([public_id], **values, origin=origin_of(request))})
 
 
 class ForecastView(OperatorView):
@@ -68,7 +68,8 @@ class HealthView(OperatorView):
         return Response(_describe_vitals(read_vitals()))
 
 
-def _origin(request: Request) -> Origin:
+def origin_of(request: Request) -> Origin:
+    """Return who is behind a request of the API, as far as known."""
     return Origin(ScheduleChange.Source.API, request.META.get("REMOTE_ADDR", ""))
 
 

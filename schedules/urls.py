@@ -6,6 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from schedules.operator_views import BackfillView, ForecastView, HealthView
+from schedules.task_views import StartTaskView, StopTaskView
 from schedules.views import MaintenanceView, ScheduleViewSet
 
 
@@ -24,6 +25,8 @@ router.register("schedules", ScheduleViewSet)
 
 urlpatterns = [
     path("schedules/<path:public_id>/backfill", BackfillView.as_view()),
+    path("reloadtask/<str:task_id>/start", StartTaskView.as_view()),
+    path("reloadtask/<str:task_id>/stop", StopTaskView.as_view()),
     path("maintenance", MaintenanceView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("health", HealthView.as_view()),

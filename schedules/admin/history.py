@@ -21,6 +21,7 @@ from schedules.admin import cells
 from schedules.admin.calendar_links import list_calendar_links
 from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter
 from schedules.admin.moments import format_in_zone, format_milliseconds, format_span, format_utc
+from schedules.admin.stops import StopButton
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class HistoryAdmin(ModelAdmin):
     sortable_by = ("listed_due_at", "when")
     #: The column that holds the key of the schedule, which may be gone
     schedule_column = ""
+    #: What a row without a schedule is about
+    without_schedule = ""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody adds to a history."""
@@ -99,7 +102,7 @@ class HistoryAdmin(ModelAdmin):
     def schedule_link(self, row: RunRow | ChangeRow) -> SafeString | str:
         """Return the schedule's name with a link to it, or the id of one that was deleted."""
         if not row.schedule_name:
-            return "the whole site"
+            return self.without_schedule
         if row.schedule_title is None:
             return cells.stack(cells.short_id(row.schedule_name), "deleted")
         url = reverse("admin:schedules_schedule_change", args=[getattr(row, self.schedule_column)])
@@ -112,8 +115,9 @@ class HistoryAdmin(ModelAdmin):
 
 
 @admin.register(Run)
-class RunAdmin(HistoryAdmin):
+class RunAdmin(StopButton, HistoryAdmin):
     schedule_column = "schedule_id"
+    without_schedule = "none, it was asked for"
     list_display = ("listed_due_at", "schedule_link", "listed_state", "listed_lateness", "call", "outcome")
     list_filter = (OneScheduleFilter, "state", "reason")
     search_fields = ("schedule_name", "qlik_task_id")
@@ -223,6 +227,7 @@ class RunAdmin(HistoryAdmin):
 @admin.register(ScheduleChange)
 class ScheduleChangeAdmin(HistoryAdmin):
     schedule_column = "schedule_pk"
+    without_schedule = "the whole site"
     list_display = ("when", "who", "listed_action", "schedule_link", "what")
     list_filter = (OneScheduleChangesFilter, "action", "source")
     search_fields = ("schedule_name", "actor")

@@ -14,6 +14,8 @@ from schedules import services
 from schedules.changes import Origin
 from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule, ScheduleChange
+from schedules.stopping import stop_reloads
+from schedules.task_lookup import CallFailedError
 
 GONE = "A schedule was deleted in the meantime; load the list again."
 
@@ -22,23 +24,29 @@ GONE = "A schedule was deleted in the meantime; load the list again."
 class Operation:
     """One of the services, with the words for what it has done.
 
-    `is_needless` tells whether it has nothing to do for a schedule; None where it always has.
+    `is_needless` tells whether it has nothing to do for a schedule; None where it always has, or where only the service
+    finds out, which then returns those that it has done something for (`finds_out`).
     """
 
     service: Callable[..., Sequence[object]]
     done: str
     already: str = ""
     is_needless: Callable[[Schedule], bool] | None = None
+    finds_out: bool = False
 
     def perform_on(self, schedules: Iterable[Schedule], *, request: HttpRequest, **values: object) -> None:
         """Do it to all of the schedules, or to none where it is refused, and leave a message with counts."""
         chosen = list(schedules)
         try:
-            self.service([schedule.name for schedule in chosen], **values, origin=origin_of(request))
+            done = self.service([schedule.name for schedule in chosen], **values, origin=origin_of(request))
         except (services.UnknownScheduleError, MaintenanceError, ValidationError) as error:
             messages.error(request, f"Nothing was done. {_reason_of(error)}")
             return
+        except CallFailedError as error:
+            messages.error(request, str(error))
+            return
         needless = sum(map(self.is_needless, chosen)) if self.is_needless else 0
+        needless += len(chosen) - len(done) if self.finds_out else 0
         self._tell(request, done=len(chosen) - needless, needless=needless)
 
     def _tell(self, request: HttpRequest, *, done: int, needless: int) -> None:
@@ -52,6 +60,9 @@ OPERATIONS = {
     "start": Operation(services.start_schedules, "started", "started already", lambda schedule: schedule.enabled),
     "stop": Operation(services.stop_schedules, "stopped", "stopped already", lambda schedule: not schedule.enabled),
     "run": Operation(services.run_now, "told to run now; what comes of it appears under Runs"),
+    "stop_reload": Operation(
+        stop_reloads, "told to stop the reload, which takes Qlik Sense a while", "not reloading", finds_out=True
+    ),
     "resume": Operation(
         services.resume_schedules, "resumed", "not paused", lambda schedule: not schedule.is_paused(at=timezone.now())
     ),

@@ -60,6 +60,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         "pause_selected",
         "resume_selected",
         "run_selected",
+        "stop_reload_selected",
         "backfill_selected",
     )
     readonly_fields = ("listed_tags", "public_id", "preview")
@@ -265,6 +266,11 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
     def run_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Run the tasks of the selected schedules now, whatever their state."""
         OPERATIONS["run"].perform_on(queryset, request=request)
+
+    @admin.action(description="Stop the reloads that run", permissions=["change"])
+    def stop_reload_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Stop what runs of the tasks of the selected schedules."""
+        OPERATIONS["stop_reload"].perform_on(queryset, request=request)
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
         """Save through the services."""

@@ -1,0 +1,266 @@
+"""Starts that somebody asks for and waits for: by id, by tag, by custom property, answered with what QRS said.
+
+The process that was asked calls QRS itself, for the answer says what was started. The ledger has a row for each start
+before the call, in hand of this process, so that one that is killed meanwhile ends as the rows of a worker do.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError, RefusedError
+from schedules import runs
+from schedules.changes import Origin
+from schedules.lease import name_this_process
+from schedules.maintenance import refuse_during_maintenance
+from schedules.models import Run
+from schedules.qrs import qrs_client
+from schedules.runs import Outcome
+from schedules.task_lookup import (
+    CallFailedError,
+    NamedTask,
+    Property,
+    has_property,
+    has_tag,
+    look_up_tasks,
+    read_ids,
+)
+
+logger = logging.getLogger(__name__)
+
+#: One request starts no more tasks: whoever asked waits for the last of them
+MOST_STARTS = 1000
+
+
+class TooManyStartsError(ValueError):
+    """More tasks are meant than one request may start."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"That would start {count:,} tasks, and one request starts at most {MOST_STARTS:,}. Nothing was started; "
+            "name fewer tasks, or send several requests."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What to start: task ids as they were sent, tags, and custom properties as names with values."""
+
+    task_ids: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    custom_properties: Sequence[Property] = ()
+    # With one unknown id, nothing that is named by its id is started
+    all_ids_must_exist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that QRS did not start: the state of its run, and why."""
+
+    task: NamedTask
+    state: Run.State
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartReport:
+    """What was started, by the words that named it; a task that several words name was started once."""
+
+    by_id: Sequence[NamedTask] = ()
+    invalid_ids: Sequence[str] = ()
+    denied_ids: Sequence[str] = ()
+    by_tag: Sequence[NamedTask] = ()
+    by_property: Sequence[NamedTask] = ()
+    failures: Sequence[Failure] = ()
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """The tasks that a request means."""
+
+    by_id: list[NamedTask] = field(default_factory=list)
+    by_tag: list[NamedTask] = field(default_factory=list)
+    by_property: list[NamedTask] = field(default_factory=list)
+    invalid_ids: list[str] = field(default_factory=list)
+    denied_ids: list[str] = field(default_factory=list)
+
+    def list_tasks(self) -> list[NamedTask]:
+        """Return each of them once."""
+        return list(dict.fromkeys([*self.by_id, *self.by_tag, *self.by_property]))
+
+
+def start_tasks(request: StartRequest, *, origin: Origin) -> StartReport:
+    """Start the tasks that a request means, now, and say what came of it.
+
+    A task that QRS refuses is a failure in the report. Raises CallFailedError when QRS was not reached, or its
+    answers are lost, and nothing was started; MaintenanceError while the site is in maintenance; TooManyStartsError.
+    """
+    refuse_during_maintenance(timezone.now())
+    message = f"Asked for by {origin.actor or 'somebody'}, {origin.source.label}."
+    try:
+        wanted = _find_wanted(request)
+    except QrsError as error:
+        _record_unasked(request, error)
+        raise _explain([str(error)], state=_state_of_lookup(error)) from error
+    tasks = wanted.list_tasks()
+    if len(tasks) > MOST_STARTS:
+        raise TooManyStartsError(len(tasks))
+    outcomes = _start_all(tasks, message=message)
+    failures = [
+        Failure(task, outcome.state, outcome.message)
+        for task, outcome in outcomes.items()
+        if outcome.state != Run.State.STARTED
+    ]
+    _raise_unless_answered(failures, asked=len(tasks))
+    return _report(wanted, failures)
+
+
+def _find_wanted(request: StartRequest) -> _Wanted:
+    """Ask QRS which tasks are meant; raises QrsError."""
+    ids = read_ids(request.task_ids)
+    known = look_up_tasks(ids.values(), tags=request.tags, custom_properties=request.custom_properties)
+    wanted = _Wanted()
+    for text in dict.fromkeys(request.task_ids):
+        task = known.get(ids[text]) if text in ids else None
+        if task is None:
+            wanted.invalid_ids.append(text)
+        elif (named := NamedTask.of(task)) not in wanted.by_id:
+            wanted.by_id.append(named)
+    if request.all_ids_must_exist and wanted.invalid_ids:
+        wanted.denied_ids += [task.id for task in wanted.by_id]
+        wanted.by_id.clear()
+    wanted.by_tag = [NamedTask.of(task) for task in known.values() if has_tag(task, request.tags)]
+    properties = request.custom_properties
+    wanted.by_property = [NamedTask.of(task) for task in known.values() if has_property(task, properties)]
+    return wanted
+
+
+def _start_all(tasks: Sequence[NamedTask], *, message: str) -> dict[NamedTask, Outcome]:
+    """Write a run for each task, start it, and record what came of it."""
+    if not tasks:
+        return {}
+    rows = _claim_new_runs([task.id for task in tasks], message=message, now=timezone.now())
+
+    if len(rows) == 1:
+        outcomes = [_start(rows[0])]
+    else:
+        with ThreadPoolExecutor(min(len(rows), settings.BUTLER_WORKER_CONCURRENCY)) as callers:
+            outcomes = list(callers.map(_start, rows))
+    _record(outcomes)
+    return dict(zip(tasks, outcomes, strict=True))
+
+
+def _start(run: Run) -> Outcome:
+    """Call QRS once for a run of this process, and return what came of it; never fails, writes nothing."""
+    called_at = timezone.now()
+    state, session, message = Run.State.STARTED, None, run.message
+    try:
+        session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))
+    except QrsError as error:
+        state, message = _final_state(error), str(error)
+    except Exception as error:
+        # Whatever it was, the runs beside it have to go on
+        logger.exception("the call for run %s failed in a way that is not known", run.pk)
+        state, message = Run.State.UNKNOWN, repr(error)
+    return Outcome(
+        id=run.pk,
+        state=state,
+        called_at=called_at,
+        answered_at=timezone.now(),
+        qrs_session=session,
+        message=message,
+    )
+
+
+def _claim_new_runs(task_ids: Iterable[str], *, message: str, now: datetime) -> list[Run]:
+    worker = name_this_process()
+    return Run.objects.bulk_create(
+        [
+            Run(
+                id=uuid.uuid4(),
+                qlik_task_id=task_id,
+                due_at=now,
+                planned_at=now,
+                claimed_at=now,
+                reason=Run.Reason.API,
+                state=Run.State.CLAIMED,
+                message=message,
+                worker=worker,
+            )
+            for task_id in task_ids
+        ]
+    )
+
+
+def _record_unasked(request: StartRequest, error: QrsError) -> None:
+    """Record the starts that were asked for by id, and that QRS could not even be asked about."""
+    state, now = _state_of_lookup(error), timezone.now()
+    rows = _claim_new_runs(map(str, read_ids(request.task_ids).values()), message="", now=now)
+    _record(
+        [Outcome(id=run.pk, state=state, called_at=now, answered_at=timezone.now(), message=str(error)) for run in rows]
+    )
+
+
+def _record(outcomes: Sequence[Outcome]) -> None:
+    """Write the outcomes; the caller is told of them even when that fails, for they have happened."""
+    try:
+        runs.record_outcomes(outcomes)
+    except (DatabaseError, InterfaceError):
+        logger.exception("%d outcomes cannot be recorded, their runs will end as unknown: %s", len(outcomes), outcomes)
+    for outcome in outcomes:
+        level = logging.INFO if outcome.state == Run.State.STARTED else logging.ERROR
+        logger.log(level, "%s run=%s by the API: %s", outcome.state, outcome.id, outcome.qrs_session or outcome.message)
+
+
+def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:
+    """Raise CallFailedError when nothing was started, and QRS has not said no to all of it."""
+    states = {failure.state for failure in failures}
+    if len(failures) < asked or not states - {Run.State.REFUSED}:
+        return
+    state = Run.State.UNKNOWN if Run.State.UNKNOWN in states else Run.State.UNREACHABLE
+    raise _explain([failure.message for failure in failures if failure.state == state], state=state)
+
+
+def _explain(problems: Sequence[str], *, state: Run.State) -> CallFailedError:
+    more = f" So it was for {len(problems):,} tasks." if len(problems) > 1 else ""
+    if state == Run.State.UNKNOWN:
+        advice = "The task may have started: look in the Qlik Management Console before you send the request again."
+    elif state == Run.State.UNREACHABLE:
+        advice = "Nothing was started. Look whether QRS runs at QRS_URL, and send the request again."
+    else:
+        advice = "Nothing was started."
+    return CallFailedError(f"{problems[0]}{more} {advice}", is_reached=state != Run.State.UNREACHABLE)
+
+
+def _final_state(error: QrsError) -> Run.State:
+    if isinstance(error, NotStartedError):
+        return Run.State.UNREACHABLE
+    return Run.State.UNKNOWN if isinstance(error, OutcomeUnknownError) else Run.State.REFUSED
+
+
+def _state_of_lookup(error: QrsError) -> Run.State:
+    """Return what becomes of a run whose task could not be looked up: it was surely not started."""
+    return Run.State.REFUSED if isinstance(error, RefusedError) else Run.State.UNREACHABLE
+
+
+def _report(wanted: _Wanted, failures: Sequence[Failure]) -> StartReport:
+    failed = {failure.task for failure in failures}
+    refused = [task.id for task in wanted.by_id if task in failed]
+    return StartReport(
+        by_id=[task for task in wanted.by_id if task not in failed],
+        invalid_ids=wanted.invalid_ids,
+        denied_ids=[*wanted.denied_ids, *refused],
+        by_tag=[task for task in wanted.by_tag if task not in failed],
+        by_property=[task for task in wanted.by_property if task not in failed],
+        failures=failures,
+    )

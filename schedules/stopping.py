@@ -1,0 +1,88 @@
+"""Stops of reloads that are under way: asked of QRS, and noted in the ledger with who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Case, F, TextField, Value, When
+from django.db.models.functions import Concat
+from django.utils import timezone
+
+from qlik.errors import NotStartedError, QrsError
+from qlik.filters import one_of
+from schedules import services
+from schedules.changes import Origin
+from schedules.models import Run, Schedule
+from schedules.qrs import qrs_client
+from schedules.task_lookup import CallFailedError, NamedTask, look_up_tasks, read_ids
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What was told to stop, what did not run, and the ids that are not those of tasks."""
+
+    stopped: Sequence[NamedTask] = ()
+    idle: Sequence[NamedTask] = ()
+    invalid_ids: Sequence[str] = ()
+
+
+def stop_tasks(task_ids: Iterable[str], *, origin: Origin) -> StopReport:
+    """Stop all that runs of the tasks with these ids, whoever started it; it takes QRS a while.
+
+    Raises CallFailedError when QRS was not reached, or did not do it.
+    """
+    texts = list(dict.fromkeys(task_ids))
+    ids = read_ids(texts)
+    try:
+        known = look_up_tasks(ids.values())
+        running = _stop(known.keys(), origin=origin)
+    except QrsError as error:
+        raise _explain(error) from error
+    return StopReport(
+        stopped=[NamedTask.of(task) for task_id, task in known.items() if task_id in running],
+        idle=[NamedTask.of(task) for task_id, task in known.items() if task_id not in running],
+        invalid_ids=[text for text in texts if ids.get(text) not in known],
+    )
+
+
+def stop_reloads(public_ids: Iterable[str], *, origin: Origin) -> list[Schedule]:
+    """Stop what runs of the tasks of these schedules, whoever started it; return the schedules of which one ran.
+
+    Raises UnknownScheduleError, and CallFailedError as stop_tasks does.
+    """
+    schedules = [services.get_schedule(public_id) for public_id in public_ids]
+    report = stop_tasks((schedule.qlik_task_id for schedule in schedules), origin=origin)
+    stopped = {task.id for task in report.stopped}
+    return [schedule for schedule in schedules if schedule.qlik_task_id.lower() in stopped]
+
+
+def _stop(task_ids: Collection[UUID], *, origin: Origin) -> set[UUID]:
+    """Stop the tasks and return those that were running."""
+    client = qrs_client()
+    sessions = client.list_sessions(where=one_of("reloadTask.id", task_ids))
+    for task_id in task_ids:
+        # Also a task without a session: one may have begun since
+        client.stop_task(task_id)
+    _note([session.id for session in sessions], origin=origin)
+    return {session.task_id for session in sessions if session.task_id}
+
+
+def _note(session_ids: Collection[UUID], *, origin: Origin) -> None:
+    """Add to the messages of the runs with these sessions that they were stopped, when and by whom."""
+    who = f"{origin.actor or 'somebody'}, {origin.source.label}"
+    note = f"Told to stop at {timezone.now():%Y-%m-%d %H:%M:%S} UTC by {who}."
+    added = Concat(F("message"), Value(f" {note}"), output_field=TextField())
+    message = Case(When(message="", then=Value(note)), default=added, output_field=TextField())
+    Run.objects.filter(qrs_session__in=list(session_ids)).update(message=message)
+
+
+def _explain(error: QrsError) -> CallFailedError:
+    is_reached = not isinstance(error, NotStartedError)
+    advice = (
+        "Look in the Qlik Management Console whether the task still runs."
+        if is_reached
+        else "Nothing was stopped. Look whether QRS runs at QRS_URL, and try again."
+    )
+    return CallFailedError(f"{error} {advice}", is_reached=is_reached)

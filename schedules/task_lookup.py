@@ -1,0 +1,87 @@
+"""What QRS knows of tasks that somebody names, asked for at that moment, in as few calls as there may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+
+from qlik.documents import ReloadTask, Task
+from qlik.filters import any_of, one_of
+from schedules.qrs import qrs_client
+from schedules.validators import validate_task_id
+
+AnyTask: TypeAlias = ReloadTask | Task
+Property: TypeAlias = tuple[str, str]
+
+
+class CallFailedError(Exception):
+    """What somebody asked of QRS was not done, for no task at all; `is_reached` tells whether QRS answered."""
+
+    def __init__(self, problem: str, *, is_reached: bool) -> None:
+        super().__init__(problem)
+        self.is_reached = is_reached
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTask:
+    """A task of Qlik Sense as answers tell it."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def of(cls, task: AnyTask) -> NamedTask:
+        """Return the task with its id as a text."""
+        return cls(str(task.id), task.name)
+
+
+def look_up_tasks(
+    ids: Iterable[UUID], *, tags: Iterable[str] = (), custom_properties: Iterable[Property] = ()
+) -> Mapping[UUID, AnyTask]:
+    """Return the tasks with these ids, and reload tasks with one of the tags or properties; raises QrsError.
+
+    One call for all, and a second one only where an id is not that of a reload task. Tasks with another value of a
+    property may be among them, for QRS cannot be asked for name and value of the same property.
+    """
+    wanted = list(ids)
+    values = dict.fromkeys(value for _, value in custom_properties)
+    where = any_of(one_of("id", wanted), one_of("tags.name", tags), one_of("customProperties.value", values))
+    if where.is_never_met:
+        return {}
+    found: dict[UUID, AnyTask] = {task.id: task for task in qrs_client().list_reload_tasks(where=where)}
+    if others := [task_id for task_id in wanted if task_id not in found]:
+        found |= {task.id: task for task in qrs_client().find_tasks(one_of("id", others))}
+    return found
+
+
+def has_tag(task: AnyTask, tags: Iterable[str]) -> bool:
+    """Return whether a task has one of the tags; upper and lower case do not count, as in QRS."""
+    return not {tag.casefold() for tag in tags}.isdisjoint(tag.casefold() for tag in task.tags)
+
+
+def has_property(task: AnyTask, custom_properties: Iterable[Property]) -> bool:
+    """Return whether a task has one of the properties with its value; upper and lower case do not count."""
+    if not isinstance(task, ReloadTask):
+        return False
+    return not set(map(_fold, custom_properties)).isdisjoint(map(_fold, task.custom_properties))
+
+
+def read_ids(texts: Iterable[str]) -> dict[str, UUID]:
+    """Return the ids that the texts stand for, each text once; what is no GUID is left out."""
+    return {text: UUID(text) for text in texts if _is_id(text)}
+
+
+def _is_id(text: str) -> bool:
+    try:
+        validate_task_id(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _fold(item: Property) -> Property:
+    return item[0].casefold(), item[1].casefold()

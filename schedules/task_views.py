@@ -1,0 +1,32 @@
+"""The API of Qlik tasks: start them now, stop them."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from schedules.operator_views import OperatorView, origin_of
+from schedules.start_bodies import describe_report, describe_stops, read_start_request
+from schedules.start_requests import start_tasks
+from schedules.stopping import stop_tasks
+
+
+class StartTaskView(OperatorView):
+    """Tasks that somebody wants started now."""
+
+    def put(self, request: Request, task_id: str) -> Response:
+        """Start the tasks that the path and the body name, and answer with what was started."""
+        asked = read_start_request(task_id, request.data, request.query_params)
+        return Response(describe_report(start_tasks(asked, origin=origin_of(request))))
+
+    post = put
+
+
+class StopTaskView(OperatorView):
+    """A task that somebody wants stopped."""
+
+    def put(self, request: Request, task_id: str) -> Response:
+        """Stop what runs of the task; the body does not matter."""
+        return Response(describe_stops(stop_tasks([task_id], origin=origin_of(request))))
+
+    post = put
