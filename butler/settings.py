@@ -188,6 +188,7 @@ CELERY_BEAT_SCHEDULE = {
     "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10), "options": {"expire_seconds": 10}},
     # Two calls of QRS each time, whatever the number of runs
     "butler: follow runs": {"task": "schedules.follow_runs", "schedule": every(15), "options": {"expire_seconds": 15}},
+    "butler: read tasks": {"task": "schedules.read_tasks", "schedule": every(300), "options": {"expire_seconds": 300}},
 }
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

@@ -35,6 +35,8 @@ from schedules.validators import (
 
 #: Name of the Celery task that starts runs. Beat publishes it with the runs' ids.
 START_RUNS_TASK = "schedules.start_runs"
+#: Name of the Celery task that reads which tasks Qlik Sense has
+READ_TASKS_TASK = "schedules.read_tasks"
 
 
 if TYPE_CHECKING:
@@ -525,3 +527,36 @@ class Maintenance(models.Model):
 def from_epoch(seconds: float) -> datetime:
     """Return the instant `seconds` after 1970 in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+class QlikTask(models.Model):
+    """A reload task as Qlik Sense last told of it; one that is not there any more stays, with the moment it was missed.
+
+    Everything here is only as fresh as `seen_at`: it serves people's choices and warnings, and what tags stand for.
+    """
+
+    # In lower case, as QRS writes it
+    id = models.CharField(primary_key=True, max_length=36, verbose_name="Qlik task id")
+    name = models.CharField(max_length=1000)
+    app_id = models.CharField(max_length=36, default="", blank=True)
+    app_name = models.CharField("app", max_length=1000, default="", blank=True)
+    is_enabled = models.BooleanField("enabled", default=True)
+    tags = models.JSONField(default=list, blank=True)
+    # Pairs of name and value; a name may come more than once
+    custom_properties = models.JSONField(default=list, blank=True)
+    max_retries = models.PositiveIntegerField("retries of Sense", default=0)
+    last_status = models.PositiveSmallIntegerField(
+        null=True, choices=[(status.value, status.title) for status in ExecutionStatus if status >= 0]
+    )
+    last_ended_at = models.DateTimeField("last reload ended", null=True)
+    previous_name = models.CharField(max_length=1000, default="", blank=True)
+    renamed_at = models.DateTimeField("seen renamed", null=True)
+    seen_at = models.DateTimeField("last seen")
+    gone_at = models.DateTimeField("missed since", null=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        verbose_name = "Qlik task"
+
+    def __str__(self) -> str:
+        return self.name

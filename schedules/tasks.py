@@ -18,8 +18,9 @@ from django.utils import timezone
 
 from schedules import breaker, claims, following, runs, starting
 from schedules.claims import ClaimedRun
+from schedules.known_tasks import NoTasksError, refresh_old_tasks
 from schedules.lease import is_gone, name_this_process
-from schedules.models import START_RUNS_TASK, Run
+from schedules.models import READ_TASKS_TASK, START_RUNS_TASK, Run
 from schedules.qrs import longest_call, qrs_client
 from schedules.runs import Outcome
 from schedules.wakeup import wake_beat
@@ -37,6 +38,9 @@ PATIENCE_SECONDS = 0.5
 RECORD_SECONDS = 0.1
 #: How long to wait before the outcomes of calls are recorded again, in seconds
 RECORD_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
+
+#: Several workers that begin together ask for the tasks once
+JUST_READ = timedelta(seconds=10)
 
 # As many calls at once as the setting says; the threads begin with the first call, hence after a fork
 _CALLERS = ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_prefix="qrs")
@@ -76,6 +80,18 @@ def sweep_runs() -> None:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, lost)
     if breaker.take_probe(breaker.read_site(), now=now):
         starting.probe_qrs(now=now)
+
+
+@shared_task(name=READ_TASKS_TASK)
+def read_tasks() -> None:
+    """Read anew what tasks Qlik Sense has; without an answer, what is known stays."""
+    try:
+        found = refresh_old_tasks(older_than=JUST_READ)
+    except (QrsError, NoTasksError) as error:
+        logger.warning("the tasks of Qlik Sense cannot be read, what is known of them stays: %s", error)
+        return
+    if found and (found.new or found.gone):
+        logger.info("Qlik Sense has %d tasks, %d of them new, and %d gone", found.total, found.new, found.gone)
 
 
 def _call_all(run_ids: Sequence[UUID]) -> dict[Call, ClaimedRun]:

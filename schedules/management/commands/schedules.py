@@ -22,7 +22,7 @@ from schedules.maintenance import (
     describe_maintenance,
     end_maintenance,
 )
-from schedules.management import backfill, forecast, vitals
+from schedules.management import backfill, forecast, qlik_tasks, vitals
 from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
 from schedules.management.terminal import refusal as _refusal
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         _add_closure(steps.add_parser("begin", help="start nothing from now on"), is_required=False)
         steps.add_parser("end", help="go on as before")
         steps.add_parser("show", help="show whether the site is in maintenance")
-        for module in (backfill, forecast, vitals):
+        for module in (backfill, forecast, qlik_tasks, vitals):
             module.add_parser(actions)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -151,6 +151,9 @@ class Command(BaseCommand):
 
     def _status(self, **options: Any) -> None:
         vitals.run(self, **options)
+
+    def _tasks(self, **options: Any) -> None:
+        qlik_tasks.run(self, **options)
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
         now = timezone.now()

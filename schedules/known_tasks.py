@@ -1,0 +1,134 @@
+"""The tasks of Qlik Sense as they were last told: read now and then, kept while QRS is down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from qlik.documents import ReloadTask
+from schedules.models import QlikTask
+from schedules.qrs import qrs_client
+
+#: Rows in one statement
+_PART_SIZE = 200
+#: What is not compared: when a task was seen, and what follows from comparing
+_COMPARED = (
+    "name",
+    "app_id",
+    "app_name",
+    "is_enabled",
+    "tags",
+    "custom_properties",
+    "max_retries",
+    "last_status",
+    "last_ended_at",
+    "gone_at",
+)
+_WRITTEN = (*_COMPARED, "previous_name", "renamed_at", "seen_at")
+
+
+class NoTasksError(Exception):
+    """QRS answered that there is no task at all, where there were some; that looks like a lack of rights."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "QRS told of no task at all, though there were some: perhaps its user has lost the right to see them. "
+            "What was known before is kept. Check the rights of QRS_USER in the Qlik Management Console."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What a look at the tasks has found: how many there are, and what was new, other or gone."""
+
+    total: int
+    new: int
+    changed: int
+    gone: int
+
+
+def refresh_tasks() -> Refresh:
+    """Read all reload tasks in one call of QRS, and keep what is new of them.
+
+    Raises QrsError, and NoTasksError; then what is known stays as it is.
+    """
+    asked_at = timezone.now()
+    documents = qrs_client().list_reload_tasks()
+    known = QlikTask.objects.in_bulk()
+    if known and not documents:
+        raise NoTasksError
+    found = [_row_of(document, known.get(str(document.id)), at=asked_at) for document in documents]
+    new = [task for task in found if task.pk not in known]
+    changed = [task for task in found if task.pk in known and _differs(task, known[task.pk])]
+    present = {task.pk for task in found}
+    gone = [task for task in known.values() if task.gone_at is None and task.pk not in present]
+    for task in gone:
+        task.gone_at = asked_at
+    _write([*new, *changed, *gone])
+    QlikTask.objects.filter(gone_at=None).update(seen_at=asked_at)
+    return Refresh(total=len(found), new=len(new), changed=len(changed), gone=len(gone))
+
+
+def refresh_old_tasks(*, older_than: timedelta) -> Refresh | None:
+    """Do as refresh_tasks does, unless the tasks were read so short a time ago; then return None."""
+    read_at = last_read_at()
+    if read_at is not None and timezone.now() - read_at < older_than:
+        return None
+    return refresh_tasks()
+
+
+def last_read_at() -> datetime | None:
+    """Return when QRS last told of its tasks; None when it never has, or had none."""
+    read_at: datetime | None = QlikTask.objects.aggregate(Max("seen_at"))["seen_at__max"]
+    return read_at
+
+
+def find_task(task_id: str) -> QlikTask | None:
+    """Return what is known of the task with this id, in whichever case it is written; None when nothing is."""
+    return QlikTask.objects.filter(pk=task_id.lower()).first()
+
+
+def find_tasks(task_ids: Sequence[str]) -> Mapping[str, QlikTask]:
+    """Return what is known of the tasks with these ids, by the ids in lower case."""
+    return QlikTask.objects.in_bulk({task_id.lower() for task_id in task_ids})
+
+
+def _row_of(document: ReloadTask, before: QlikTask | None, *, at: datetime) -> QlikTask:
+    last = document.last_result
+    row = QlikTask(
+        id=str(document.id),
+        name=document.name[:1000],
+        app_id=str(document.app_id or ""),
+        app_name=document.app_name[:1000],
+        is_enabled=document.enabled,
+        tags=list(document.tags),
+        custom_properties=[list(pair) for pair in document.custom_properties],
+        max_retries=document.max_retries,
+        last_status=max(last.status_code, 0) if last else None,
+        last_ended_at=last.stopped_at if last else None,
+        seen_at=at,
+    )
+    if before is not None:
+        row.previous_name, row.renamed_at = before.previous_name, before.renamed_at
+        if row.name != before.name:
+            row.previous_name, row.renamed_at = before.name, at
+    return row
+
+
+def _differs(after: QlikTask, before: QlikTask) -> bool:
+    return any(getattr(after, name) != getattr(before, name) for name in _COMPARED)
+
+
+def _write(rows: Sequence[QlikTask]) -> None:
+    """Insert the rows, or replace those that are there: a refresh beside this one may have been first."""
+    with transaction.atomic():
+        # In the order of their keys, so that no two refreshes wait for each other
+        ordered = sorted(rows, key=lambda task: task.pk)
+        QlikTask.objects.bulk_create(
+            ordered, batch_size=_PART_SIZE, update_conflicts=True, unique_fields=["id"], update_fields=_WRITTEN
+        )
