@@ -6,11 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ValidationError
 
 from butler.address import is_loopback
 from qlik.client import QrsClient
 from qlik.errors import CertificateError
 from schedules.qrs import qrs_settings
+from schedules.validators import validate_task_id
 
 #: The checks of what only a running service needs; `manage.py up` and `check --deploy` run them
 QRS_TAG = "qrs"
@@ -28,6 +30,20 @@ def check_host(app_configs: object = None, **_: Any) -> list[checks.CheckMessage
             hint="Use a tunnel from other machines: ssh -L 8080:127.0.0.1:8080 HOST. See docs/configuration.md.",
             id="butler.E001",
         )
+    ]
+
+
+@checks.register("security")
+def check_allow_list(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse entries of the allow-list that can never allow anything."""
+    ids = [text for text in settings.BUTLER_ALLOWED_TASKS if not _is_task_id(text)]
+    properties = [text for text in settings.BUTLER_ALLOWED_CUSTOM_PROPERTIES if not _is_property(text)]
+    return [
+        *(_describe_entry("BUTLER_ALLOWED_TASKS", text, "is no GUID of a task") for text in ids),
+        *(
+            _describe_entry("BUTLER_ALLOWED_CUSTOM_PROPERTIES", text, "is no property with its value, Name=Value")
+            for text in properties
+        ),
     ]
 
 
@@ -49,6 +65,24 @@ def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]
             checks.Warning("QRS_VERIFY is off: anyone in the network can pose as QRS.", hint=hint, id="butler.W001")
         ]
     return []
+
+
+def _is_task_id(text: str) -> bool:
+    try:
+        validate_task_id(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_property(text: str) -> bool:
+    name, _, value = text.partition("=")
+    return bool(name.strip() and value.strip())
+
+
+def _describe_entry(setting: str, text: str, flaw: str) -> checks.CheckMessage:
+    hint = "Correct it, or leave it out; entries have commas between them. See docs/configuration.md."
+    return checks.Error(f"{setting} has {text!r}, which {flaw}.", hint=hint, id="butler.E004")
 
 
 def _describe_wrong_setting(error: ValueError) -> checks.CheckMessage:

@@ -45,6 +45,11 @@ def read_choice(name: str, *, default: str, allowed: Sequence[str], also: Mappin
     return value
 
 
+def read_list(name: str) -> tuple[str, ...]:
+    """Return the texts of `name` that have commas between them, without white space around them; none by default."""
+    return tuple(text.strip() for text in read_text(name).split(",") if text.strip())
+
+
 def read_whole_number(name: str, *, default: int, least: int, most: int) -> int:
     """Return the value of `name`, a whole number from `least` to `most`, both included."""
     value = read_text(name, str(default))

@@ -40,6 +40,10 @@ BUTLER_MAX_STARTS_PER_SECOND = settings_from.read_whole_number(
     "BUTLER_MAX_STARTS_PER_SECOND", default=0, least=0, most=5000
 )
 BUTLER_FOLLOW_RELOADS = settings_from.read_choice("BUTLER_FOLLOW_RELOADS", default="on", allowed=("on", "off")) == "on"
+# Without any of these, every task may be started
+BUTLER_ALLOWED_TASKS = settings_from.read_list("BUTLER_ALLOWED_TASKS")
+BUTLER_ALLOWED_TAGS = settings_from.read_list("BUTLER_ALLOWED_TAGS")
+BUTLER_ALLOWED_CUSTOM_PROPERTIES = settings_from.read_list("BUTLER_ALLOWED_CUSTOM_PROPERTIES")
 REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service

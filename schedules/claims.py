@@ -12,6 +12,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
+from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run, Schedule
 from schedules.policies import Misfire, Overlap, Retry, maintenance_message, pause_message
 from schedules.runs import OCCURRENCES, move_runs
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 #: How soon a run that waits for its task to end looks again, where nobody tells it sooner
 WAIT_PAUSE = timedelta(seconds=30)
-#: How long a start is tried again that no schedule has a rule for
-_DEADLINE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,8 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
 
     Left out are runs that were claimed before or skipped since, or are to be published again. One that must not start
     any more is skipped here: the site is in maintenance, its schedule was stopped, deleted or paused, it has waited
-    for a worker so long that its schedule's misfire policy drops it, or another run of its task is not over.
+    for a worker so long that its schedule's misfire policy drops it, or another run of its task is not over. One whose task
+    may not be started is refused.
     """
     with transaction.atomic():
         queued = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
@@ -107,7 +107,7 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
         reasons = _reasons_to_drop(waiting, rules, now=now)
         for run_id, reason in reasons.items():
             _write_fate(run_id, _Fate(Run.State.SKIPPED, reason))
-        claimed = [run for run in waiting if run.id not in reasons]
+        claimed = _refuse_forbidden([run for run in waiting if run.id not in reasons])
         overlapping = _yield_turns([run for run in claimed if run.overlap is not Overlap.ALLOW], now=now)
         claimed = [run for run in claimed if run.id not in overlapping]
         if claimed:
@@ -161,14 +161,25 @@ def list_claiming_workers() -> list[str]:
     return list(rows.values_list("worker", flat=True))
 
 
+def _refuse_forbidden(waiting: Sequence[ClaimedRun]) -> list[ClaimedRun]:
+    """Refuse the runs of tasks that the allow-list does not have, and return the others."""
+    forbidden = list_forbidden({run.qlik_task_id for run in waiting})
+    for task_id, reason in forbidden.items():
+        refused = [run.id for run in waiting if run.qlik_task_id == task_id]
+        move_runs(Run.objects.filter(pk__in=refused), state=Run.State.REFUSED, message=reason)
+    return [run for run in waiting if run.qlik_task_id not in forbidden]
+
+
 def read_retry(schedule_pk: int | None, *, due_at: datetime) -> Retry:
     """Return how long a run is tried again, by the rule of its schedule as it is now."""
     return _make_retry(_read_rules([schedule_pk]).get(schedule_pk) if schedule_pk else None, due_at=due_at)
 
 
 def _make_retry(rule: _Rule | None, *, due_at: datetime) -> Retry:
-    deadline = rule.retry_deadline if rule and rule.retry_deadline is not None else _DEADLINE
-    return Retry(until=due_at + deadline, max_attempts=rule.max_attempts if rule else None)
+    if rule is None or rule.retry_deadline is None:
+        # Without a schedule somebody waits for the answer, and may ask again
+        return Retry(until=due_at)
+    return Retry(until=due_at + rule.retry_deadline, max_attempts=rule.max_attempts)
 
 
 def _make_claim(row: tuple[Any, ...], rule: _Rule | None) -> ClaimedRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from qlik.documents import ReloadTask
+from schedules.allow_list import SETTINGS, AllowList, read_allow_list
 from schedules.models import QlikTask
 from schedules.qrs import qrs_client
 
@@ -93,9 +94,38 @@ def find_task(task_id: str) -> QlikTask | None:
     return QlikTask.objects.filter(pk=task_id.lower()).first()
 
 
-def find_tasks(task_ids: Sequence[str]) -> Mapping[str, QlikTask]:
+def find_tasks(task_ids: Collection[str]) -> Mapping[str, QlikTask]:
     """Return what is known of the tasks with these ids, by the ids in lower case."""
     return QlikTask.objects.in_bulk({task_id.lower() for task_id in task_ids})
+
+
+def list_forbidden(task_ids: Iterable[str]) -> dict[str, str]:
+    """Return the tasks that the allow-list does not have, each with a sentence that says so and what to do."""
+    allow_list = read_allow_list()
+    unlisted = {task_id for task_id in task_ids if not allow_list.allows_task(task_id)}
+    known = find_tasks(unlisted) if unlisted and (allow_list.tags or allow_list.custom_properties) else {}
+    return {
+        task_id: _explain_refusal(task_id, known.get(task_id.lower()), allow_list=allow_list)
+        for task_id in unlisted
+        if not _allows(allow_list, known.get(task_id.lower()))
+    }
+
+
+def _allows(allow_list: AllowList, task: QlikTask | None) -> bool:
+    return task is not None and allow_list.allows_task(
+        task.pk, tags=task.tags, custom_properties=task.custom_properties
+    )
+
+
+def _explain_refusal(task_id: str, task: QlikTask | None, *, allow_list: AllowList) -> str:
+    name = f"{task.name} ({task_id})" if task else task_id
+    unknown = ""
+    if task is None and (allow_list.tags or allow_list.custom_properties):
+        unknown = " What tags and properties it has is not known, for Qlik Sense has not told of it yet."
+    return (
+        f"Task {name} may not be started: {SETTINGS} do not have it.{unknown} "
+        "Add its id there, or one of its tags or properties, and restart the service."
+    )
 
 
 def _row_of(document: ReloadTask, before: QlikTask | None, *, at: datetime) -> QlikTask:

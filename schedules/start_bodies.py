@@ -64,9 +64,9 @@ def describe_report(report: StartReport) -> dict[str, Any]:
             "denied": [{"taskId": task_id} for task_id in report.denied_ids],
         },
         "tasksTag": _describe_tasks(report.by_tag),
-        "tasksTagDenied": [],
+        "tasksTagDenied": [{"tag": tag} for tag in report.denied_tags],
         "tasksCP": _describe_tasks(report.by_property),
-        "tasksCPDenied": [],
+        "tasksCPDenied": [{"name": name, "value": value} for name, value in report.denied_properties],
         **({"tasksFailed": failed} if failed else {}),
     }
 
@@ -78,6 +78,7 @@ def describe_stops(report: StopReport) -> dict[str, Any]:
             "stopped": _describe_tasks(report.stopped),
             "notRunning": _describe_tasks(report.idle),
             "invalid": [{"taskId": task_id} for task_id in report.invalid_ids],
+            "denied": [{"taskId": task_id} for task_id in report.denied_ids],
         }
     }
 

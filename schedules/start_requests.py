@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError, RefusedError
 from schedules import runs
+from schedules.allow_list import AllowList, Property, read_allow_list
 from schedules.changes import Origin
 from schedules.lease import name_this_process
 from schedules.maintenance import refuse_during_maintenance
@@ -27,11 +28,12 @@ from schedules.models import Run
 from schedules.qrs import qrs_client
 from schedules.runs import Outcome
 from schedules.task_lookup import (
+    AnyTask,
     CallFailedError,
     NamedTask,
-    Property,
     has_property,
     has_tag,
+    is_allowed,
     look_up_tasks,
     read_ids,
 )
@@ -80,7 +82,9 @@ class StartReport:
     invalid_ids: Sequence[str] = ()
     denied_ids: Sequence[str] = ()
     by_tag: Sequence[NamedTask] = ()
+    denied_tags: Sequence[str] = ()
     by_property: Sequence[NamedTask] = ()
+    denied_properties: Sequence[Property] = ()
     failures: Sequence[Failure] = ()
 
 
@@ -93,6 +97,8 @@ class _Wanted:
     by_property: list[NamedTask] = field(default_factory=list)
     invalid_ids: list[str] = field(default_factory=list)
     denied_ids: list[str] = field(default_factory=list)
+    denied_tags: list[str] = field(default_factory=list)
+    denied_properties: list[Property] = field(default_factory=list)
 
     def list_tasks(self) -> list[NamedTask]:
         """Return each of them once."""
@@ -126,23 +132,37 @@ def start_tasks(request: StartRequest, *, origin: Origin) -> StartReport:
 
 
 def _find_wanted(request: StartRequest) -> _Wanted:
-    """Ask QRS which tasks are meant; raises QrsError."""
+    """Ask QRS which tasks are meant, and leave out what the allow-list does not have; raises QrsError."""
+    allow_list = read_allow_list()
     ids = read_ids(request.task_ids)
-    known = look_up_tasks(ids.values(), tags=request.tags, custom_properties=request.custom_properties)
-    wanted = _Wanted()
+    tags = [tag for tag in request.tags if allow_list.allows_tag(tag)]
+    properties = [item for item in request.custom_properties if allow_list.allows_property(*item)]
+    known = look_up_tasks(ids.values(), tags=tags, custom_properties=properties)
+    wanted = _Wanted(
+        by_tag=[NamedTask.of(task) for task in known.values() if has_tag(task, tags)],
+        by_property=[NamedTask.of(task) for task in known.values() if has_property(task, properties)],
+        denied_tags=[tag for tag in request.tags if tag not in tags],
+        denied_properties=[item for item in request.custom_properties if item not in properties],
+    )
     for text in dict.fromkeys(request.task_ids):
-        task = known.get(ids[text]) if text in ids else None
-        if task is None:
-            wanted.invalid_ids.append(text)
-        elif (named := NamedTask.of(task)) not in wanted.by_id:
-            wanted.by_id.append(named)
+        _sort_id(text, ids.get(text), known, wanted, allow_list=allow_list)
     if request.all_ids_must_exist and wanted.invalid_ids:
         wanted.denied_ids += [task.id for task in wanted.by_id]
         wanted.by_id.clear()
-    wanted.by_tag = [NamedTask.of(task) for task in known.values() if has_tag(task, request.tags)]
-    properties = request.custom_properties
-    wanted.by_property = [NamedTask.of(task) for task in known.values() if has_property(task, properties)]
     return wanted
+
+
+def _sort_id(
+    text: str, task_id: UUID | None, known: Mapping[UUID, AnyTask], wanted: _Wanted, *, allow_list: AllowList
+) -> None:
+    """Put an id where it belongs. Of one that is not allowed nobody is told whether there is such a task."""
+    task = known.get(task_id) if task_id else None
+    if task_id and not is_allowed(task_id, task, allow_list=allow_list):
+        wanted.denied_ids.append(text)
+    elif task is None:
+        wanted.invalid_ids.append(text)
+    elif (named := NamedTask.of(task)) not in wanted.by_id:
+        wanted.by_id.append(named)
 
 
 def _start_all(tasks: Sequence[NamedTask], *, message: str) -> dict[NamedTask, Outcome]:
@@ -205,7 +225,9 @@ def _claim_new_runs(task_ids: Iterable[str], *, message: str, now: datetime) -> 
 def _record_unasked(request: StartRequest, error: QrsError) -> None:
     """Record the starts that were asked for by id, and that QRS could not even be asked about."""
     state, now = _state_of_lookup(error), timezone.now()
-    rows = _claim_new_runs(map(str, read_ids(request.task_ids).values()), message="", now=now)
+    allow_list = read_allow_list()
+    ids = [str(task_id) for task_id in read_ids(request.task_ids).values() if allow_list.may_allow_task(str(task_id))]
+    rows = _claim_new_runs(ids, message="", now=now)
     _record(
         [Outcome(id=run.pk, state=state, called_at=now, answered_at=timezone.now(), message=str(error)) for run in rows]
     )
@@ -261,6 +283,8 @@ def _report(wanted: _Wanted, failures: Sequence[Failure]) -> StartReport:
         invalid_ids=wanted.invalid_ids,
         denied_ids=[*wanted.denied_ids, *refused],
         by_tag=[task for task in wanted.by_tag if task not in failed],
+        denied_tags=wanted.denied_tags,
         by_property=[task for task in wanted.by_property if task not in failed],
+        denied_properties=wanted.denied_properties,
         failures=failures,
     )

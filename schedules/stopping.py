@@ -13,37 +13,44 @@ from django.utils import timezone
 from qlik.errors import NotStartedError, QrsError
 from qlik.filters import one_of
 from schedules import services
+from schedules.allow_list import AllowList
 from schedules.changes import Origin
 from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
-from schedules.task_lookup import CallFailedError, NamedTask, look_up_tasks, read_ids
+from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
 
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What was told to stop, what did not run, and the ids that are not those of tasks."""
+    """What was told to stop, what did not run, ids that are not those of tasks, and ids that are not allowed."""
 
     stopped: Sequence[NamedTask] = ()
     idle: Sequence[NamedTask] = ()
     invalid_ids: Sequence[str] = ()
+    denied_ids: Sequence[str] = ()
 
 
-def stop_tasks(task_ids: Iterable[str], *, origin: Origin) -> StopReport:
+def stop_tasks(task_ids: Iterable[str], *, origin: Origin, allow_list: AllowList | None = None) -> StopReport:
     """Stop all that runs of the tasks with these ids, whoever started it; it takes QRS a while.
 
+    What an allow-list does not have stays as it is.
     Raises CallFailedError when QRS was not reached, or did not do it.
     """
     texts = list(dict.fromkeys(task_ids))
     ids = read_ids(texts)
     try:
-        known = look_up_tasks(ids.values())
+        known = dict(look_up_tasks(ids.values()))
+        denied = [text for text, task_id in ids.items() if not _may_stop(task_id, known.get(task_id), allow_list)]
+        for text in denied:
+            known.pop(ids[text], None)
         running = _stop(known.keys(), origin=origin)
     except QrsError as error:
         raise _explain(error) from error
     return StopReport(
         stopped=[NamedTask.of(task) for task_id, task in known.items() if task_id in running],
         idle=[NamedTask.of(task) for task_id, task in known.items() if task_id not in running],
-        invalid_ids=[text for text in texts if ids.get(text) not in known],
+        invalid_ids=[text for text in texts if ids.get(text) not in known and text not in denied],
+        denied_ids=denied,
     )
 
 
@@ -56,6 +63,10 @@ def stop_reloads(public_ids: Iterable[str], *, origin: Origin) -> list[Schedule]
     report = stop_tasks((schedule.qlik_task_id for schedule in schedules), origin=origin)
     stopped = {task.id for task in report.stopped}
     return [schedule for schedule in schedules if schedule.qlik_task_id.lower() in stopped]
+
+
+def _may_stop(task_id: UUID, task: AnyTask | None, allow_list: AllowList | None) -> bool:
+    return allow_list is None or is_allowed(task_id, task, allow_list=allow_list)
 
 
 def _stop(task_ids: Collection[UUID], *, origin: Origin) -> set[UUID]:

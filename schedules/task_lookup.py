@@ -11,11 +11,11 @@ from django.core.exceptions import ValidationError
 
 from qlik.documents import ReloadTask, Task
 from qlik.filters import any_of, one_of
+from schedules.allow_list import AllowList, Property, fold_property
 from schedules.qrs import qrs_client
 from schedules.validators import validate_task_id
 
 AnyTask: TypeAlias = ReloadTask | Task
-Property: TypeAlias = tuple[str, str]
 
 
 class CallFailedError(Exception):
@@ -67,7 +67,17 @@ def has_property(task: AnyTask, custom_properties: Iterable[Property]) -> bool:
     """Return whether a task has one of the properties with its value; upper and lower case do not count."""
     if not isinstance(task, ReloadTask):
         return False
-    return not set(map(_fold, custom_properties)).isdisjoint(map(_fold, task.custom_properties))
+    wanted = {fold_property(*item) for item in custom_properties}
+    return not wanted.isdisjoint(fold_property(*item) for item in task.custom_properties)
+
+
+def is_allowed(task_id: UUID, task: AnyTask | None, *, allow_list: AllowList) -> bool:
+    """Return whether a task may be started, one that QRS does not know by its id alone."""
+    return allow_list.allows_task(
+        str(task_id),
+        tags=task.tags if task else (),
+        custom_properties=task.custom_properties if isinstance(task, ReloadTask) else (),
+    )
 
 
 def read_ids(texts: Iterable[str]) -> dict[str, UUID]:
@@ -81,7 +91,3 @@ def _is_id(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _fold(item: Property) -> Property:
-    return item[0].casefold(), item[1].casefold()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from schedules.allow_list import read_allow_list
 from schedules.operator_views import OperatorView, origin_of
 from schedules.start_bodies import describe_report, describe_stops, read_start_request
 from schedules.start_requests import start_tasks
@@ -27,6 +28,6 @@ class StopTaskView(OperatorView):
 
     def put(self, request: Request, task_id: str) -> Response:
         """Stop what runs of the task; the body does not matter."""
-        return Response(describe_stops(stop_tasks([task_id], origin=origin_of(request))))
+        return Response(describe_stops(stop_tasks([task_id], origin=origin_of(request), allow_list=read_allow_list())))
 
     post = put

@@ -21,6 +21,9 @@ os.environ |= {
     "BUTLER_MAX_CONCURRENT_STARTS": "0",
     "BUTLER_MAX_STARTS_PER_SECOND": "0",
     "BUTLER_FOLLOW_RELOADS": "on",
+    "BUTLER_ALLOWED_TASKS": "",
+    "BUTLER_ALLOWED_TAGS": "",
+    "BUTLER_ALLOWED_CUSTOM_PROPERTIES": "",
     # Nothing listens there: a test that needs Redis or QRS takes its fixture
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "QRS_URL": "https://127.0.0.1:1",

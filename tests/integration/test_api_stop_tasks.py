@@ -38,7 +38,7 @@ def told(response) -> str:
 def test_a_reload_is_stopped_and_its_run_says_by_whom(client, qrs_service, run, method):
     answer = getattr(client, method)(STOP)
 
-    assert answer.json() == {"tasksId": {"stopped": [SALES], "notRunning": [], "invalid": []}}
+    assert answer.json() == {"tasksId": {"stopped": [SALES], "notRunning": [], "invalid": [], "denied": []}}
     assert stops(qrs_service) == 1
     run.refresh_from_db()
     assert run.message.startswith("Asked for by 127.0.0.1, API. Told to stop at ")
@@ -46,14 +46,16 @@ def test_a_reload_is_stopped_and_its_run_says_by_whom(client, qrs_service, run, 
 
 
 def test_a_task_that_does_not_run_is_told_apart(client, qrs_service):
-    assert client.put(STOP).json() == {"tasksId": {"stopped": [], "notRunning": [SALES], "invalid": []}}
+    assert client.put(STOP).json() == {"tasksId": {"stopped": [], "notRunning": [SALES], "invalid": [], "denied": []}}
 
 
 @pytest.mark.parametrize("task_id", [UNKNOWN, "abc123", "-"])
 def test_what_is_no_task_is_invalid(client, qrs_service, task_id):
     answer = client.put(f"/v4/reloadtask/{task_id}/stop")
 
-    assert answer.json() == {"tasksId": {"stopped": [], "notRunning": [], "invalid": [{"taskId": task_id}]}}
+    assert answer.json() == {
+        "tasksId": {"stopped": [], "notRunning": [], "invalid": [{"taskId": task_id}], "denied": []}
+    }
     assert stops(qrs_service) == 0
 
 

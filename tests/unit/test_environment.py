@@ -218,3 +218,12 @@ def test_starts_at_the_same_time_agree_on_one_secret_key(given, tmp_path, monkey
     with ThreadPoolExecutor(8) as pool:
         keys = list(pool.map(lambda _: settings_from.read_secret_key("THING", kept_in=tmp_path / "key"), range(8)))
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"), [(" a , b c ,, d=e ,", ("a", "b c", "d=e")), (" ", ()), ("", ()), (",", ())]
+)
+def test_a_list_has_commas_between_its_texts_and_no_empty_ones(given, value, texts):
+    given(value)
+
+    assert settings_from.read_list("THING") == texts
