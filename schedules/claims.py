@@ -96,8 +96,8 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
 
     Left out are runs that were claimed before or skipped since, or are to be published again. One that must not start
     any more is skipped here: the site is in maintenance, its schedule was stopped, deleted or paused, it has waited
-    for a worker so long that its schedule's misfire policy drops it, or another run of its task is not over. One whose task
-    may not be started is refused.
+    for a worker so long that its schedule's misfire policy drops it, or another run of its task is not over. One
+    whose task may not be started is refused.
     """
     with transaction.atomic():
         queued = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
@@ -115,6 +115,27 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
                 state=Run.State.CLAIMED, claimed_at=now, worker=worker
             )
     return claimed
+
+
+def claim_new_runs(task_ids: Iterable[str], *, message: str, worker: str, now: datetime) -> list[ClaimedRun]:
+    """Write a run for each of the tasks, asked for by the API and in the hands of `worker`, and return their claims."""
+    runs = [
+        Run(
+            qlik_task_id=task_id,
+            due_at=now,
+            planned_at=now,
+            claimed_at=now,
+            reason=Run.Reason.API,
+            state=Run.State.CLAIMED,
+            message=message,
+            worker=worker,
+        )
+        for task_id in task_ids
+    ]
+    return [
+        _make_claim((run.pk, None, "", run.qlik_task_id, now, run.reason, message, 0, None), None)
+        for run in Run.objects.bulk_create(runs)
+    ]
 
 
 def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:

@@ -7,25 +7,22 @@ before the call, in hand of this process, so that one that is killed meanwhile e
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError, RefusedError
-from schedules import runs
+from qlik.errors import QrsError, RefusedError
+from schedules import claims, runs, starting
 from schedules.allow_list import AllowList, Property, read_allow_list
 from schedules.changes import Origin
 from schedules.lease import name_this_process
 from schedules.maintenance import refuse_during_maintenance
 from schedules.models import Run
-from schedules.qrs import qrs_client
 from schedules.runs import Outcome
 from schedules.task_lookup import (
     AnyTask,
@@ -169,57 +166,16 @@ def _start_all(tasks: Sequence[NamedTask], *, message: str) -> dict[NamedTask, O
     """Write a run for each task, start it, and record what came of it."""
     if not tasks:
         return {}
-    rows = _claim_new_runs([task.id for task in tasks], message=message, now=timezone.now())
-
-    if len(rows) == 1:
-        outcomes = [_start(rows[0])]
+    claimed = claims.claim_new_runs(
+        [task.id for task in tasks], message=message, worker=name_this_process(), now=timezone.now()
+    )
+    if len(claimed) == 1:
+        outcomes = [starting.start(claimed[0])]
     else:
-        with ThreadPoolExecutor(min(len(rows), settings.BUTLER_WORKER_CONCURRENCY)) as callers:
-            outcomes = list(callers.map(_start, rows))
+        with ThreadPoolExecutor(min(len(claimed), settings.BUTLER_WORKER_CONCURRENCY)) as callers:
+            outcomes = list(callers.map(starting.start, claimed))
     _record(outcomes)
     return dict(zip(tasks, outcomes, strict=True))
-
-
-def _start(run: Run) -> Outcome:
-    """Call QRS once for a run of this process, and return what came of it; never fails, writes nothing."""
-    called_at = timezone.now()
-    state, session, message = Run.State.STARTED, None, run.message
-    try:
-        session = qrs_client().start_task_synchronously(UUID(run.qlik_task_id))
-    except QrsError as error:
-        state, message = _final_state(error), str(error)
-    except Exception as error:
-        # Whatever it was, the runs beside it have to go on
-        logger.exception("the call for run %s failed in a way that is not known", run.pk)
-        state, message = Run.State.UNKNOWN, repr(error)
-    return Outcome(
-        id=run.pk,
-        state=state,
-        called_at=called_at,
-        answered_at=timezone.now(),
-        qrs_session=session,
-        message=message,
-    )
-
-
-def _claim_new_runs(task_ids: Iterable[str], *, message: str, now: datetime) -> list[Run]:
-    worker = name_this_process()
-    return Run.objects.bulk_create(
-        [
-            Run(
-                id=uuid.uuid4(),
-                qlik_task_id=task_id,
-                due_at=now,
-                planned_at=now,
-                claimed_at=now,
-                reason=Run.Reason.API,
-                state=Run.State.CLAIMED,
-                message=message,
-                worker=worker,
-            )
-            for task_id in task_ids
-        ]
-    )
 
 
 def _record_unasked(request: StartRequest, error: QrsError) -> None:
@@ -227,9 +183,9 @@ def _record_unasked(request: StartRequest, error: QrsError) -> None:
     state, now = _state_of_lookup(error), timezone.now()
     allow_list = read_allow_list()
     ids = [str(task_id) for task_id in read_ids(request.task_ids).values() if allow_list.may_allow_task(str(task_id))]
-    rows = _claim_new_runs(ids, message="", now=now)
+    rows = claims.claim_new_runs(ids, message="", worker=name_this_process(), now=now)
     _record(
-        [Outcome(id=run.pk, state=state, called_at=now, answered_at=timezone.now(), message=str(error)) for run in rows]
+        [Outcome(id=run.id, state=state, called_at=now, answered_at=timezone.now(), message=str(error)) for run in rows]
     )
 
 
@@ -238,10 +194,11 @@ def _record(outcomes: Sequence[Outcome]) -> None:
     try:
         runs.record_outcomes(outcomes)
     except (DatabaseError, InterfaceError):
-        logger.exception("%d outcomes cannot be recorded, their runs will end as unknown: %s", len(outcomes), outcomes)
+        logger.exception("%d outcomes cannot be recorded, so QRS will be asked: %s", len(outcomes), outcomes)
+    starting.note_outcomes(outcomes)
     for outcome in outcomes:
         level = logging.INFO if outcome.state == Run.State.STARTED else logging.ERROR
-        logger.log(level, "%s run=%s by the API: %s", outcome.state, outcome.id, outcome.qrs_session or outcome.message)
+        logger.log(level, "%s run=%s by the API: %s", outcome.state, outcome.id, outcome.session or outcome.message)
 
 
 def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:
@@ -249,25 +206,19 @@ def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:
     states = {failure.state for failure in failures}
     if len(failures) < asked or not states - {Run.State.REFUSED}:
         return
-    state = Run.State.UNKNOWN if Run.State.UNKNOWN in states else Run.State.UNREACHABLE
+    state = Run.State.UNSURE if Run.State.UNSURE in states else Run.State.UNREACHABLE
     raise _explain([failure.message for failure in failures if failure.state == state], state=state)
 
 
 def _explain(problems: Sequence[str], *, state: Run.State) -> CallFailedError:
     more = f" So it was for {len(problems):,} tasks." if len(problems) > 1 else ""
-    if state == Run.State.UNKNOWN:
+    if state == Run.State.UNSURE:
         advice = "The task may have started: look in the Qlik Management Console before you send the request again."
     elif state == Run.State.UNREACHABLE:
         advice = "Nothing was started. Look whether QRS runs at QRS_URL, and send the request again."
     else:
         advice = "Nothing was started."
     return CallFailedError(f"{problems[0]}{more} {advice}", is_reached=state != Run.State.UNREACHABLE)
-
-
-def _final_state(error: QrsError) -> Run.State:
-    if isinstance(error, NotStartedError):
-        return Run.State.UNREACHABLE
-    return Run.State.UNKNOWN if isinstance(error, OutcomeUnknownError) else Run.State.REFUSED
 
 
 def _state_of_lookup(error: QrsError) -> Run.State:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
+from qlik.errors import QrsError
 from schedules import breaker, claims, following, runs, starting
 from schedules.claims import ClaimedRun
 from schedules.known_tasks import NoTasksError, refresh_old_tasks

@@ -106,8 +106,8 @@ def test_a_claim_costs_a_query_more_only_where_tags_decide(
     planned = services.run_now([make_schedule().name for _ in range(5)], origin=ORIGIN)
     Run.objects.update(state="queued")
 
-    # Savepoint, rows, maintenance, claim, savepoint
-    with django_assert_num_queries(5 + queries):
+    # Savepoint, rows, rules, maintenance, claim, savepoint
+    with django_assert_num_queries(6 + queries):
         assert len(claims.claim_runs([run.pk for run in planned], worker="w", now=timezone.now())) == 5
 
 

@@ -212,16 +212,16 @@ def test_one_of_many_that_is_lost_does_not_hide_the_others(client, qrs_service):
     answer = start(client, "-", by_tag("Transform"))
 
     assert answer["tasksTag"] == [LEDGER]
-    assert [(failed["taskId"], failed["state"]) for failed in answer["tasksFailed"]] == [(TASK_ID, "unknown")]
-    assert Run.objects.get(qlik_task_id=TASK_ID).state == "unknown"
+    assert [(failed["taskId"], failed["state"]) for failed in answer["tasksFailed"]] == [(TASK_ID, "unsure")]
+    assert Run.objects.get(qlik_task_id=TASK_ID).state == "unsure"
 
 
 @pytest.mark.parametrize(
     ("fault", "status", "error", "state", "says"),
     [
         ({"kind": FaultKind.REFUSE, "status": 503}, 503, "Service Unavailable", "unreachable", "QRS_URL"),
-        ({"kind": FaultKind.REFUSE, "status": 500}, 502, "Bad Gateway", "unknown", "may have started"),
-        ({"kind": FaultKind.HANG, "delay_ms": 3000}, 502, "Bad Gateway", "unknown", "Management Console"),
+        ({"kind": FaultKind.REFUSE, "status": 500}, 502, "Bad Gateway", "unsure", "may have started"),
+        ({"kind": FaultKind.HANG, "delay_ms": 3000}, 502, "Bad Gateway", "unsure", "Management Console"),
     ],
 )
 def test_a_start_that_fails_is_an_error_and_in_the_ledger(client, qrs_service, fault, status, error, state, says):

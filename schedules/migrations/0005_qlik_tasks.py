@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("schedules", "0003_following"),
+        ("schedules", "0004_task_turns"),
     ]
 
     operations = [
