@@ -38,6 +38,8 @@ _RENEW = f"""
             WHERE state IN ('{Run.State.RETRYING}', '{Run.State.WAITING}') AND next_try_at <= %s
         )
 """  # noqa: S608 -- all of it is constant
+# What a statement reads is older than the lock that it waits for, and so would be what it sees of the edit that had it
+_LOCK = f"SELECT 1 FROM {Lease._meta.db_table} WHERE token = %s FOR UPDATE"  # noqa: S608 -- all of it is constant
 _ADVANCE = f"""
     UPDATE {Lease._meta.db_table} SET renewals = renewals + 1, planned_through = %s WHERE token = %s
 """  # noqa: S608 -- all of it is constant
@@ -85,6 +87,8 @@ class PlannerLease:
         Within a transaction it locks the lease's row until the end. Raises LeaseLostError where another beat leads.
         """
         with connection.cursor() as cursor:
+            if connection.vendor == "postgresql" and connection.in_atomic_block:
+                cursor.execute(_LOCK, [self.token])
             now = connection.ops.adapt_datetimefield_value(timezone.now())
             cursor.execute(_RENEW, [now, self.token, now])
             found = cursor.fetchall()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
@@ -18,8 +19,9 @@ from schedules.lease import (
     lock_lease,
     name_this_process,
 )
-from schedules.models import Lease, from_epoch
+from schedules.models import Lease, ScheduleChange, from_epoch
 from tests.clock import TurnedClock
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -143,3 +145,34 @@ def test_who_freezes_within_a_transaction_does_not_hold_the_lease_for_ever():
         with pytest.raises(DatabaseError):
             cursor.execute("SELECT 1")
     frozen.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks before it reads")
+def test_a_pass_that_waited_for_an_edit_sees_that_edit():
+    lease = PlannerLease()
+    lease.keep()
+    has_lock, seen = threading.Event(), []
+
+    def plan() -> None:
+        has_lock.wait(5)
+        with transaction.atomic():
+            seen.append(lease.renew().change_id)
+        connection.close()
+
+    planner = threading.Thread(target=plan)
+    planner.start()
+    with transaction.atomic():
+        lock_lease()
+        has_lock.set()
+        wait_for(lambda: count_waiting_for_locks() == 1, seconds=5)
+        change = ScheduleChange.objects.create(schedule_pk=1, changed_at=from_epoch(0))
+    planner.join(5)
+
+    assert seen == [change.pk]
+
+
+def count_waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]
