@@ -13,6 +13,7 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from qlik.simulator.certificates import ensure_certificates
 from qlik.simulator.faults import Fault, FaultKind
 from schedules import claims, qrs, runs, services, tasks
 from schedules.claims import ClaimedRun
@@ -63,11 +64,17 @@ def test_a_message_that_comes_twice_starts_once(run_now, simulator):
         ({"kind": FaultKind.REFUSE, "status": 503}, "retrying", "503"),
         ({"kind": FaultKind.REFUSE, "status": 500}, "unsure", "500"),
         ({"kind": FaultKind.REFUSE, "status": 502}, "unsure", "502"),
+        ({"kind": FaultKind.REFUSE, "status": 504}, "unsure", "504"),
+        ({"kind": FaultKind.REFUSE, "status": 400}, "refused", "400"),
+        ({"kind": FaultKind.REFUSE, "status": 401}, "refused", "401"),
         ({"kind": FaultKind.REFUSE, "status": 403}, "refused", "403"),
+        ({"kind": FaultKind.REFUSE, "status": 404}, "refused", "404"),
+        ({"kind": FaultKind.ZERO}, "refused", "the task is disabled"),
         ({"kind": FaultKind.RESET}, "unsure", "Ask QRS"),
         ({"kind": FaultKind.HANG, "delay_ms": 3000}, "unsure", "Ask QRS"),
         ({"kind": FaultKind.HTML}, "unsure", "cannot be read"),
         ({"kind": FaultKind.TRUNCATED}, "unsure", "cannot be read"),
+        ({"kind": FaultKind.CUT}, "unsure", "Ask QRS"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
@@ -101,6 +108,33 @@ def test_a_site_that_is_down_is_tried_again_and_the_next_call_works(run_now, sim
     run = run_now()
     start(run)
     assert run.state == "started"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("https://nowhere.invalid:4242", "Check the host name"), ("https://127.0.0.1:1", "Connection refused")],
+)
+def test_without_a_connection_it_is_tried_again(run_now, settings, url, says):
+    settings.QRS_URL = url
+    qrs._client.cache_clear()
+    run = run_now()
+
+    start(run)
+
+    assert run.state == "retrying"
+    assert says in run.message
+
+
+def test_a_site_with_other_certificates_gets_no_call_and_is_tried_again(run_now, settings, tmp_path, simulator):
+    ensure_certificates(tmp_path, names=["127.0.0.1"])
+    settings.QRS_CERT_DIR = tmp_path
+    qrs._client.cache_clear()
+    run = run_now()
+
+    start(run)
+
+    assert (run.state, simulator.entries()) == ("retrying", [])
+    assert "root.pem" in run.message
 
 
 def test_missing_certificates_are_named_and_tried_again(run_now, settings, tmp_path, simulator):
