@@ -11,13 +11,12 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
-from django.db.models.functions import Coalesce
 
 from qlik.client import QrsClient
 from qlik.documents import ExecutionResult, ExecutionSession
@@ -48,6 +47,21 @@ LONGEST_DETAILS = 4000
 #: Runs that are asked for by the id of their session, so that one call does
 _MOST_IDS = 50
 
+_COLUMNS = (
+    "called_at",
+    "claimed_at",
+    "answered_at",
+    "pk",
+    "state",
+    "qlik_task_id",
+    "schedule_id",
+    "due_at",
+    "qrs_session",
+    "reload_status",
+    "attempts",
+    "message",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
@@ -56,14 +70,24 @@ class OpenRun:
     id: UUID
     state: str
     task_id: UUID
-    schedule_pk: int | None
-    due_at: datetime
     called_at: datetime
     answered_at: datetime | None
+    schedule_pk: int | None
+    due_at: datetime
     session: UUID | None
     status: int | None
     attempts: int
     message: str
+
+    @property
+    def settled_message(self) -> str:
+        """The message of a run that turns out to have been started."""
+        return f"{self.message} QRS was asked: it was started.".strip() if self.is_unsure else self.message
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether nobody knew, up to now, whether it was started."""
+        return self.state == Run.State.UNSURE
 
 
 class Change(NamedTuple):
@@ -122,23 +146,20 @@ def follow_runs(get_client: Callable[[], QrsClient], *, now: datetime) -> int:
 def _read_open(*, now: datetime) -> list[OpenRun]:
     """Return the runs that are not over, the longest called first."""
     states = [Run.State.UNSURE, *([Run.State.STARTED] if settings.BUTLER_FOLLOW_RELOADS else [])]
-    rows = Run.objects.filter(state__in=states, due_at__gte=now - FOLLOW_LIMIT, closed_at=None).annotate(
-        asked_at=Coalesce("called_at", "claimed_at", "planned_at")
-    )
-    values = rows.order_by("asked_at", "pk").values_list(
-        "pk",
-        "state",
-        "qlik_task_id",
-        "schedule_id",
-        "due_at",
-        "asked_at",
-        "answered_at",
-        "qrs_session",
-        "reload_status",
-        "attempts",
-        "message",
-    )
-    return [OpenRun(pk, state, UUID(task_id), *rest) for pk, state, task_id, *rest in values]
+    # Not by the due instant: that of a backfill is long past
+    rows = Run.objects.filter(state__in=states, closed_at=None, planned_at__gte=now - FOLLOW_LIMIT)
+    values = rows.order_by().values_list(*_COLUMNS)
+    return sorted((_make_open_run(*row) for row in values), key=lambda run: (run.called_at, run.id))
+
+
+def _make_open_run(
+    called_at: datetime | None, claimed_at: datetime | None, answered_at: datetime | None, *rest: Any
+) -> OpenRun:
+    run_id, state, task_id, *others = rest
+    if called_at is None or (claimed_at and claimed_at > called_at):
+        # Its worker was lost: whether, and when, it called is not known, and an earlier attempt does not matter
+        called_at, answered_at = claimed_at, None
+    return OpenRun(run_id, state, UUID(task_id), called_at or datetime.min.replace(tzinfo=UTC), answered_at, *others)
 
 
 def _take_turn(*, now: datetime) -> bool:
@@ -227,12 +248,11 @@ def _judge(run: OpenRun, picture: Picture, *, now: datetime) -> Change | None:
         return _judge_open(run, session)
     if attempts and not attempts[-1].status.is_running:
         return _judge_ended(run, attempts, now=now)
-    is_new = run.state == Run.State.UNSURE
     known_at = max([run.answered_at or run.called_at, *(part.started_at for part in attempts if part.started_at)])
     if run.session in picture.asked and now - known_at > FORGET_AFTER:
         message = "Sense does not know this run any more, so how it ended cannot be told. It may have been restarted."
         return _close(run, Run.State.UNKNOWN, message, now=now)
-    return Change(run.id, Run.State.STARTED, run.session, message=run.message) if is_new else None
+    return Change(run.id, Run.State.STARTED, run.session, message=run.settled_message) if run.is_unsure else None
 
 
 def _judge_without_session(run: OpenRun, *, now: datetime) -> Change | None:
@@ -265,14 +285,14 @@ def _judge_open(run: OpenRun, session: ExecutionSession) -> Change | None:
         reload_status=code,
         reload_started_at=result.started_at if result else None,
         node=result.node_name if result else "",
-        message=run.message,
+        message=run.settled_message,
     )
 
 
 def _judge_ended(run: OpenRun, attempts: Sequence[ExecutionResult], *, now: datetime) -> Change:
     last = attempts[-1]
     details = "\n".join(detail.message for detail in last.details)
-    message = run.message if last.status.is_success else f"The reload ended as {last.status.title}."
+    message = run.settled_message if last.status.is_success else f"The reload ended as {last.status.title}."
     return Change(
         run.id,
         _end_state(last.status),
@@ -306,7 +326,7 @@ def _give_up_unsure(open_runs: Sequence[OpenRun], *, error: str, now: datetime) 
     return [
         _close(run, Run.State.UNKNOWN, message, now=now)
         for run in open_runs
-        if run.state == Run.State.UNSURE
+        if run.is_unsure
         and now > max(read_retry(run.schedule_pk, due_at=run.due_at).until, run.called_at + FORGET_AFTER)
     ]
 

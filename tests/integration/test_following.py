@@ -223,6 +223,7 @@ class TestUnknownOutcomes:
 
         (entry,) = simulator.entries()[:1]
         assert (run.state, run.qrs_session) == ("started", entry.session_id)
+        assert "QRS was asked: it was started." in run.message
         assert len([entry for entry in simulator.entries() if "start" in entry.call]) == 1
 
     def test_a_reload_that_is_over_when_qrs_is_asked_is_found_too(self, run_now, simulator):
@@ -318,6 +319,28 @@ class TestUnknownOutcomes:
 
         assert sorted([called.state, not_called.state]) == ["retrying", "started"]
         assert {called.qrs_session, not_called.qrs_session} == {session, None}
+
+    def test_of_a_second_attempt_whose_worker_was_lost_the_first_does_not_matter(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        run = run_now()
+        now, long_ago = timezone.now(), timezone.now() - timedelta(minutes=5)
+        Run.objects.update(state="unsure", called_at=long_ago, answered_at=long_ago, claimed_at=now, attempts=1)
+        (session,) = simulator.site.start([UUID(TASK_ID)])
+
+        follow(run)
+
+        assert (run.state, run.qrs_session) == ("started", session)
+
+    def test_a_backfill_is_followed_however_long_past_it_was_due(self, run_now, simulator):
+        change_task(simulator, reload_seconds=60)
+        run = run_now()
+        start(run)
+        Run.objects.update(due_at=timezone.now() - timedelta(days=60))
+        pass_time(simulator, HOUR)
+
+        follow(run)
+
+        assert run.state == "succeeded"
 
 
 class TestPlainCalls:
