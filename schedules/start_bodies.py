@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
 from rest_framework.exceptions import ParseError, ValidationError
 
+from qlik.execution import ExecutionStatus
 from schedules.fields import MOST_SHOWN, shown
+from schedules.models import QlikTask, Schedule
+from schedules.periods import format_moment
 from schedules.start_requests import StartReport, StartRequest
 from schedules.stopping import StopReport
 from schedules.task_lookup import NamedTask
@@ -81,6 +85,41 @@ def describe_stops(report: StopReport) -> dict[str, Any]:
             "denied": [{"taskId": task_id} for task_id in report.denied_ids],
         }
     }
+
+
+def describe_tasks(tasks: Iterable[QlikTask], *, read_at: datetime | None) -> dict[str, Any]:
+    """Return what is known of tasks, with the moment when Qlik Sense told of them; None where it never has."""
+    return {"readAt": _instant(read_at), "tasks": [_describe_known(task) for task in tasks]}
+
+
+def describe_warnings(schedules: Iterable[Schedule], warnings: Mapping[int, str]) -> list[dict[str, str]]:
+    """Return the schedules of which there is a warning, by their keys, each with it."""
+    return [
+        {"id": schedule.name, "name": schedule.title, "taskId": schedule.qlik_task_id, "warning": warnings[schedule.pk]}
+        for schedule in schedules
+        if schedule.pk in warnings
+    ]
+
+
+def _describe_known(task: QlikTask) -> dict[str, Any]:
+    return {
+        "taskId": task.pk,
+        "taskName": task.name,
+        "appId": task.app_id,
+        "appName": task.app_name,
+        "enabled": task.is_enabled,
+        "tags": task.tags,
+        "customProperties": [{"name": name, "value": value} for name, value in task.custom_properties],
+        "maxRetries": task.max_retries,
+        "lastStatus": None if task.last_status is None else ExecutionStatus(task.last_status).title,
+        "lastEndedAt": _instant(task.last_ended_at),
+        **({"goneAt": _instant(task.gone_at)} if task.gone_at else {}),
+        **({"previousName": task.previous_name} if task.previous_name else {}),
+    }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else format_moment(moment)
 
 
 def _read_flag(query: QueryDict, name: str) -> bool:

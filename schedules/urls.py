@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from schedules.operator_views import BackfillView, ForecastView, HealthView
-from schedules.task_views import StartTaskView, StopTaskView
+from schedules.task_views import StartTaskView, StopTaskView, TasksView, TaskWarningsView
 from schedules.views import MaintenanceView, ScheduleViewSet
 
 
@@ -25,6 +25,8 @@ router.register("schedules", ScheduleViewSet)
 
 urlpatterns = [
     path("schedules/<path:public_id>/backfill", BackfillView.as_view()),
+    path("reloadtask", TasksView.as_view()),
+    path("reloadtask/warnings", TaskWarningsView.as_view()),
     path("reloadtask/<str:task_id>/start", StartTaskView.as_view()),
     path("reloadtask/<str:task_id>/stop", StopTaskView.as_view()),
     path("maintenance", MaintenanceView.as_view()),

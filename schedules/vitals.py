@@ -16,6 +16,7 @@ from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.qrs import qrs_settings
+from schedules.task_warnings import count_misdirected
 
 #: A leader renews its lease each second or two, and a standby takes over within five
 LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
@@ -63,7 +64,7 @@ class Vitals:
     `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
     states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
     `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
-    know of QRS itself.
+    know of QRS itself. `misdirected_schedules` counts those that are started and whose task cannot be.
     """
 
     read_at: datetime
@@ -77,6 +78,7 @@ class Vitals:
     maintenance: Maintenance | None
     certificates: Sequence[CertificateExpiry]
     qrs: QrsSite
+    misdirected_schedules: int
 
     @property
     def problems(self) -> list[str]:
@@ -92,17 +94,26 @@ class Vitals:
     def warnings(self) -> list[str]:
         """What will be wrong before long, in words, each with the next step."""
         soon = self.read_at + EXPIRY_NOTICE
-        return [
+        expiring = [
             f"{certificate.file} expires on {certificate.expires_at:%Y-%m-%d at %H:%M} UTC,"
             f" in {(certificate.expires_at - self.read_at).days} days. No task can start then. {_RENEWAL}"
             for certificate in self.certificates
             if self.read_at < certificate.expires_at <= soon
         ]
+        return [*expiring, *self._warnings_of_tasks()]
 
     @property
     def status(self) -> str:
         """Return ok or degraded."""
         return "degraded" if self.problems else "ok"
+
+    def _warnings_of_tasks(self) -> Iterator[str]:
+        if count := self.misdirected_schedules:
+            who = "1 started schedule aims at a task" if count == 1 else f"{count:,} started schedules aim at tasks"
+            yield (
+                f"{who} that Qlik Sense does not have, or that is disabled there. "
+                "GET /v4/reloadtask/warnings and the list in the admin say which."
+            )
 
     def _problems_of_leader(self) -> Iterator[str]:
         advice = "Nothing new is started. Look whether beat runs, and what its log says."
@@ -150,6 +161,7 @@ def read_vitals() -> Vitals:
         maintenance=Maintenance.current_at(now),
         certificates=_list_certificates(),
         qrs=QrsSite.objects.filter(pk=1).first() or QrsSite(),
+        misdirected_schedules=count_misdirected(),
     )
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from schedules.admin import history, library, maintenance, navigation, people, schedules
+from schedules.admin import history, library, maintenance, navigation, people, qlik_tasks, schedules
 
-__all__ = ["history", "library", "maintenance", "navigation", "people", "schedules"]
+__all__ = ["history", "library", "maintenance", "navigation", "people", "qlik_tasks", "schedules"]

@@ -72,6 +72,11 @@ def labels(texts: Iterable[object]) -> SafeString:
     return format_html_join(" ", '<span class="cell-tag">{}</span>', ((text,) for text in texts))
 
 
+def caution(text: str) -> SafeString:
+    """Return text in the colour of a warning: worth a look, and perhaps no fault at all."""
+    return format_html('<span class="cell-caution">{}</span>', text)
+
+
 def warning(text: str) -> SafeString:
     """Return text in the colour of an error."""
     return format_html('<span class="cell-warning">{}</span>', text)

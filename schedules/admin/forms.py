@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from schedules.admin.qlik_tasks import describe_task
 from schedules.models import Schedule
 from schedules.policies import Misfire, Overlap
 from schedules.validators import validate_dates
@@ -45,6 +46,16 @@ _PREVIEWS: dict[str, Any] = {
 }
 
 
+#: It also asks which tasks fit what is typed
+_CHOICES: dict[str, Any] = {
+    "hx-get": reverse_lazy("admin:schedules_schedule_tasks"),
+    "hx-target": "#qlik-tasks",
+    "hx-trigger": "input changed delay:200ms, focus once",
+    "autocomplete": "off",
+    "spellcheck": "false",
+}
+
+
 class TimeZoneInput(UnfoldAdminTextInputWidget):
     """A text input that proposes the names of all time zones while one types."""
 
@@ -54,6 +65,17 @@ class TimeZoneInput(UnfoldAdminTextInputWidget):
         """Add the names to what the template gets."""
         context: dict[str, Any] = super().get_context(name, value, attrs)
         return context | {"time_zones": _time_zone_names()}
+
+
+class TaskInput(UnfoldAdminTextInputWidget):
+    """A text input that proposes tasks by their names and apps, and takes any GUID."""
+
+    template_name = "schedules/task_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Add the name of the chosen task to what the template gets."""
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        return context | {"note": describe_task(str(value or ""))}
 
 
 class LinesField(forms.CharField):
@@ -139,7 +161,7 @@ class ScheduleForm(ScheduleModelForm):
             "max_attempts",
         )
         labels = {
-            "qlik_task_id": "Qlik task id",
+            "qlik_task_id": "Qlik task",
             "misfire_grace": "Missed means later than",
             "retry_deadline": "Try again for",
             "max_attempts": "Attempts at most",
@@ -147,8 +169,8 @@ class ScheduleForm(ScheduleModelForm):
             "ends_at": "Not after (UTC)",
         }
         help_texts = {
-            "qlik_task_id": "The id of the task to start, such as 0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b. "
-            "The Qlik Management Console shows it under Tasks, in the column ID.",
+            "qlik_task_id": "Type a part of the task’s name or app and choose it, or paste its id, such as "
+            "0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b; the Qlik Management Console shows it under Tasks, in the column ID.",
             "cron_schedule": _CRON_HELP,
             "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
             "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
@@ -158,6 +180,7 @@ class ScheduleForm(ScheduleModelForm):
             "max_runs": "After so many there are no more. Counted from when you set it.",
         }
         widgets = {
+            "qlik_task_id": TaskInput({**_CHOICES, "list": "qlik-tasks", "class": "cell-code"}),
             "cron_schedule": UnfoldAdminTextInputWidget({**_PREVIEWS, "class": "cell-code"}),
             "timezone": TimeZoneInput({**_PREVIEWS, "list": "time-zones"}),
         }

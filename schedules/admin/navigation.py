@@ -15,6 +15,7 @@ _GROUPS = (
         "Qlik Sense tasks",
         (
             ("schedules.schedule", "calendar_month", "Which task starts when. Add, edit, start and stop them here."),
+            ("schedules.qliktask", "dns", "The tasks that Qlik Sense has: their apps, tags and last reloads."),
             ("schedules.run", "play_circle", "What was started, when, how late, and what Qlik Sense answered."),
             (
                 "schedules.forecast",

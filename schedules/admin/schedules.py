@@ -29,7 +29,9 @@ from schedules.admin.moments import format_distance, format_in_zone, format_utc
 from schedules.admin.operations import GONE, OPERATIONS, PAUSE, origin_of
 from schedules.admin.pauses import PauseForm, ask_for_pause
 from schedules.admin.preview import Preview
+from schedules.admin.qlik_tasks import TaskChoice
 from schedules.models import Run, Schedule, ScheduleChange
+from schedules.task_warnings import find_known, list_warnings
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -42,13 +44,20 @@ if TYPE_CHECKING:
 
     Row = WithAnnotations[Schedule, _Columns]
 
+    class ListedRow(Schedule):
+        task_name: str
+        task_warning: str
+
+        class Meta:
+            abstract = True
+
 
 @admin.register(Schedule)
-class ScheduleAdmin(BackfillPage, ForecastPage):
+class ScheduleAdmin(TaskChoice, BackfillPage, ForecastPage):
     """Every change goes through the services, hence through the rules and into the record of changes."""
 
     form = ScheduleForm
-    list_display = ("listed_title", "state", "times", "next_start", "last_run", "listed_task_id")
+    list_display = ("listed_title", "state", "times", "next_start", "last_run", "listed_task")
     list_filter = (StateFilter, "timezone", TagFilter)
     search_fields = ("title", "name", "qlik_task_id")
     search_help_text = "Name, id or Qlik task id"
@@ -88,6 +97,12 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
             )
         )
         return schedules
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Add to the schedules of the page what is known of their tasks."""
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = _with_tasks(list(changelist.result_list))
+        return changelist
 
     @admin.display(description="name", ordering="title")
     def listed_title(self, schedule: Schedule) -> SafeString:
@@ -140,10 +155,11 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         distance = format_distance(row.last_run_due_at, now=row.read_at)
         return cells.stack(state, cells.with_title(distance, format_utc(row.last_run_due_at)))
 
-    @admin.display(description="Qlik task id", ordering="qlik_task_id")
-    def listed_task_id(self, schedule: Schedule) -> SafeString:
-        """Return the task id as it is copied."""
-        return cells.code(schedule.qlik_task_id)
+    @admin.display(description="Qlik task", ordering="qlik_task_id")
+    def listed_task(self, row: ListedRow) -> SafeString:
+        """Return the task's name, its id as it is copied, and what looks wrong with it."""
+        warning = cells.caution(row.task_warning) if row.task_warning else ""
+        return cells.stack(row.task_name, cells.code(row.qlik_task_id), warning)
 
     @admin.display(description="id in the API")
     def public_id(self, schedule: Schedule) -> SafeString:
@@ -310,6 +326,7 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
         return {
             "state": self.state(schedule),
             "problem": schedule.problem,
+            "warning": list_warnings([schedule]).get(schedule.pk, ""),
             "next_start": self.next_start(schedule),
             "last_run": self.last_run(schedule),
             "is_started": schedule.enabled,
@@ -323,3 +340,14 @@ class ScheduleAdmin(BackfillPage, ForecastPage):
             if self.admin_site.get_model_admin(model).has_view_permission(request):
                 url = reverse(f"admin:schedules_{model._meta.model_name}_changelist")
                 yield {"title": title, "icon": icon, "url": f"{url}?of={schedule.pk}"}
+
+
+def _with_tasks(schedules: Sequence[Any]) -> Sequence[Any]:
+    """Add to each schedule the name of its task, and what looks wrong with it; two queries for all of them."""
+    known = find_known(schedules)
+    warnings = list_warnings(schedules, known)
+    for schedule in schedules:
+        task = known.get((schedule.qlik_task_id or "").lower())
+        schedule.task_name = task.name if task else ""
+        schedule.task_warning = warnings.get(schedule.pk, "")
+    return schedules

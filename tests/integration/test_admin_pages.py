@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 
 SECTIONS = (
     "schedules/schedule",
+    "schedules/qliktask",
     "schedules/run",
     "schedules/schedulechange",
     "schedules/maintenance",
@@ -45,7 +46,7 @@ def paths(make_schedule) -> list[str]:
     user = User.objects.create_user("someone")
     begun = begin_maintenance(until=None, reason="New disks", origin=ORIGIN)
     lists = [f"/admin/{section}/" for section in SECTIONS]
-    forms = [f"{path}add/" for path in lists if "run" not in path and "schedulechange" not in path]
+    forms = [f"{path}add/" for path in lists if not any(part in path for part in ("run", "schedulechange", "qliktask"))]
     return [
         *lists,
         *forms,

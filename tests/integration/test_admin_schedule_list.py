@@ -111,8 +111,8 @@ def test_the_list_costs_the_same_few_queries_however_long_it_is(
         schedule = make_schedule(title=f"Schedule {number}", tags=["Sales"])
         add_run(schedule, minutes_ago=1)
 
-    # Session, person, tags, two counts, the rows, time zones, maintenance
-    with django_assert_num_queries(8):
+    # Session, person, tags, two counts, the rows, Qlik tasks and their age, time zones, maintenance
+    with django_assert_num_queries(10):
         assert len(listed_titles(admin_client)) == schedules
 
 

@@ -110,8 +110,8 @@ def test_what_the_documentation_types_works(tmp_path, monkeypatch):
 
     commands = re.findall(r"^python manage.py schedules (.+)$", text, re.MULTILINE)
 
-    assert [command.split()[0] for command in commands] == ["import", "export", "list", "stop", "start"]
-    assert [schedules(*command.split()).refusal for command in commands] == [""] * 5
+    assert [command.split()[0] for command in commands] == ["import", "export", "list", "show", "stop", "start"]
+    assert [schedules(*command.split()).refusal for command in commands] == [""] * 6
     assert EXAMPLES.read_text(encoding="utf-8").startswith(text.split("```yaml\n")[1].split("```")[0])
 
 

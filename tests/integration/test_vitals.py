@@ -8,12 +8,13 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from schedules import services
 from schedules.lease import PlannerLease
-from schedules.models import Absence, Lease, Maintenance, Run
+from schedules.models import Absence, Lease, Maintenance, QlikTask, Run
 from schedules.vitals import read_vitals
-from tests.conftest import ORIGIN
+from tests.conftest import ORIGIN, TASK_ID
 from tests.integration.certificates import write_certificates
 
 pytestmark = pytest.mark.django_db
@@ -196,11 +197,12 @@ def test_settings_that_no_client_can_use_do_not_hide_the_rest(leader, settings):
     assert read_vitals().status == "ok"
 
 
-def test_it_takes_seven_queries_however_much_there_is(leader, make_schedule):
+def test_it_takes_nine_queries_however_much_there_is(leader, make_schedule):
+    QlikTask.objects.create(id=TASK_ID, name="Sales", seen_at=timezone.now())
     for _ in range(3):
         services.run_now([make_schedule().name], origin=ORIGIN)
 
     with CaptureQueriesContext(connection) as queries:
         read_vitals()
 
-    assert len(queries) == 7
+    assert len(queries) == 9

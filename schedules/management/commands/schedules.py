@@ -22,7 +22,7 @@ from schedules.maintenance import (
     describe_maintenance,
     end_maintenance,
 )
-from schedules.management import backfill, forecast, qlik_tasks, vitals
+from schedules.management import backfill, details, forecast, qlik_tasks, vitals
 from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
 from schedules.management.terminal import refusal as _refusal
@@ -32,6 +32,7 @@ from schedules.periods import PeriodError
 from schedules.policies import pause_message
 from schedules.serializers import ScheduleSerializer
 from schedules.services import UnknownScheduleError
+from schedules.task_warnings import list_warnings
 from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_entries, write_entries
 
 #: So many schedules, or things that are wrong with a file, are shown; a dry run shows all.
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         _add_closure(steps.add_parser("begin", help="start nothing from now on"), is_required=False)
         steps.add_parser("end", help="go on as before")
         steps.add_parser("show", help="show whether the site is in maintenance")
-        for module in (backfill, forecast, qlik_tasks, vitals):
+        for module in (details, backfill, forecast, qlik_tasks, vitals):
             module.add_parser(actions)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -89,7 +90,7 @@ class Command(BaseCommand):
         if months is None:
             self._warn_of_months(entries)
         plan = plan_import(entries)
-        self._show(plan, most=None if dry_run else MOST_SHOWN)
+        self._show_plan(plan, most=None if dry_run else MOST_SHOWN)
         if plan.changed and not replace:
             known = f"{len(plan.changed)} of the schedules exist with other values: those marked ~."
             raise _refusal(f"{known} --replace changes them. Nothing was written.")
@@ -152,15 +153,20 @@ class Command(BaseCommand):
     def _status(self, **options: Any) -> None:
         vitals.run(self, **options)
 
+    def _show(self, **options: Any) -> None:
+        details.run(self, **options)
+
     def _tasks(self, **options: Any) -> None:
         qlik_tasks.run(self, **options)
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
         now = timezone.now()
-        lines = [line for schedule in schedules for line in _lines_of(schedule, now=now)]
+        shown = list(schedules)
+        warnings = list_warnings(shown)
+        lines = [line for schedule in shown for line in _lines_of(schedule, warnings.get(schedule.pk, ""), now=now)]
         self.stdout.write("\n".join(lines) if lines else "There are no schedules.")
 
-    def _show(self, plan: ImportPlan, *, most: int | None) -> None:
+    def _show_plan(self, plan: ImportPlan, *, most: int | None) -> None:
         blocks = [self.style.SUCCESS(_marked("+", schedule)) for schedule in plan.new]
         blocks += [self.style.WARNING(_marked_change(change)) for change in plan.changed]
         blocks += [_marked("=", schedule) for schedule in plan.unchanged]
@@ -212,13 +218,15 @@ def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
     return ids or None
 
 
-def _lines_of(schedule: Schedule, *, now: datetime) -> list[str]:
+def _lines_of(schedule: Schedule, warning: str, *, now: datetime) -> list[str]:
     state = "started" if schedule.enabled else "stopped"
     first = f"{state}  {schedule.name}  {schedule.cron_schedule}  {schedule.timezone}"
     lines = [_wrapped(first, indent=9), _cut(f"         {schedule.title}")]
     if schedule.paused_until is not None and schedule.is_paused(at=now):
         pause = pause_message(schedule.paused_until.astimezone(UTC), schedule.pause_reason)
         lines.append(_wrapped(f"{'':9}{pause}", indent=9))
+    if warning:
+        lines.append(_wrapped(f"{'':9}Warning: {warning}", indent=9))
     return lines
 
 
