@@ -15,6 +15,7 @@ from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.listener import ListenError
 from qlik.simulator.proxy import ProxySettings
 from qlik.simulator.server import Simulator, SimulatorSettings
+from qlik.simulator.tasks import SLOTS
 from qlik.simulator.values import ControlError, read_tasks
 
 
@@ -56,9 +57,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--user", action="append", default=[], help=r"directory\id that may do what the service accounts may")
     add("--certificates", type=Path, required=True, help="folder of client.pem and so on, made when missing")
     add("--speed", type=float, default=1.0, help="how many times faster than real time reloads go")
+    add("--slots", type=int, default=SLOTS, help="reloads at once; others are queued")
     add("--tasks", type=Path, help="JSON file with the tasks of the site, instead of some demo tasks")
     add("--journal", type=Path, help="file to append the journal to, one JSON object a line")
     add("--journal-size", type=int, default=100_000, help="entries to keep in memory")
+    add("--runs", type=Path, help="file to append the runs that are over to, one JSON object a line")
     add("--unknown-task", type=int, choices=(400, 404), default=404, help="status for an unknown task id")
     add("--synchronous-start", type=int, choices=(200, 201), default=201, help="status of that call")
     add("--running-task", choices=("second", "ignore"), default="second", help="what its next start does")
@@ -82,6 +85,7 @@ def read_settings(options: argparse.Namespace) -> SimulatorSettings:
         port=options.port,
         control_port=options.control_port,
         speed=options.speed,
+        slots=options.slots,
         tasks=read_tasks(options.tasks.read_bytes()) if options.tasks else DEMO_TASKS,
         second_sessions=options.running_task == "second",
         behaviour=Behaviour(unknown_task_status=options.unknown_task, synchronous_status=options.synchronous_start),
@@ -89,6 +93,7 @@ def read_settings(options: argparse.Namespace) -> SimulatorSettings:
         proxy=read_proxy(options),
         journal_size=options.journal_size,
         journal_file=options.journal,
+        run_file=options.runs,
     )
 
 

@@ -1,4 +1,4 @@
-"""What was asked of the simulator, when, and what came of it."""
+"""What was asked of the simulator, when, and what came of it; and the runs that are over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import threading
 from collections import deque
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
+
+from qlik.simulator.tasks import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +62,24 @@ class Journal:
         """Close the file."""
         if self._file:
             self._file.close()
+
+
+class RunFile:
+    """The runs that are over, one JSON object a line: what a restart has forgotten is told here, too."""
+
+    def __init__(self, file: Path) -> None:
+        """Append to `file`."""
+        self._file = file.open("a", buffering=1)
+
+    def add(self, session: Session, at: datetime) -> None:
+        """Append a run that was over at that moment, with the attempts that QRS remembers."""
+        attempts = [
+            {"status": attempt.status.value, "started_at": attempt.started_at, "stopped_at": attempt.stopped_at}
+            for attempt in session.attempts
+        ]
+        line = {"session_id": session.id, "task_id": session.task.id, "over_at": at, "is_lost": session.is_lost}
+        self._file.write(f"{json.dumps(line | {'attempts': attempts}, default=str)}\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -14,11 +14,11 @@ from qlik.simulator.certificates import ensure_certificates, make_proxy_context,
 from qlik.simulator.controls import Controls
 from qlik.simulator.demo import DEMO_TASKS
 from qlik.simulator.faults import Fault, FaultPlan
-from qlik.simulator.journal import Entry, Journal
+from qlik.simulator.journal import Entry, Journal, RunFile
 from qlik.simulator.listener import Listener
 from qlik.simulator.outages import Mains
 from qlik.simulator.proxy import Proxy, ProxySettings
-from qlik.simulator.tasks import Site, Task
+from qlik.simulator.tasks import SLOTS, Site, Task
 from qlik.simulator.tokens import ensure_token_key
 
 CONTROL_HOST = "127.0.0.1"
@@ -35,6 +35,7 @@ class SimulatorSettings:
     port: int = 0
     control_port: int = 0
     speed: float = 1.0
+    slots: int = SLOTS
     tasks: Sequence[Task] = DEMO_TASKS
     second_sessions: bool = True
     behaviour: Behaviour = field(default_factory=Behaviour)
@@ -44,6 +45,7 @@ class SimulatorSettings:
     proxy: ProxySettings | None = None
     journal_size: int = 100_000
     journal_file: Path | None = None
+    run_file: Path | None = None
 
 
 class Simulator:
@@ -53,7 +55,14 @@ class Simulator:
         """Make certificates where there are none. Raises ForeignCertificatesError."""
         ensure_certificates(settings.certificates, names=[settings.host, *settings.names])
         self.certificates = settings.certificates
-        self.site = Site(settings.tasks, speed=settings.speed, second_sessions=settings.second_sessions)
+        self._runs = RunFile(settings.run_file) if settings.run_file else None
+        self.site = Site(
+            settings.tasks,
+            speed=settings.speed,
+            slots=settings.slots,
+            second_sessions=settings.second_sessions,
+            note_end=self._runs.add if self._runs else None,
+        )
         self.faults = FaultPlan()
         self.journal = Journal(settings.journal_size, settings.journal_file)
         api = Api(
@@ -98,6 +107,8 @@ class Simulator:
         """Take the ports and answer. Raises ListenError."""
         with ExitStack() as started:
             started.callback(self.journal.close)
+            if self._runs:
+                started.callback(self._runs.close)
             self.mains.end()
             started.callback(self.mains.close)
             self._controls.start()

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from qlik.execution import ExecutionStatus
 
-# A node of Sense reloads this many apps at once and queues the others.
+# A node of Sense reloads this many apps at once, unless told otherwise, and queues the others.
 SLOTS = 4
 # How many finished attempts are remembered.
 HISTORY_SIZE = 10_000
@@ -103,6 +103,8 @@ class Session:
     attempts: list[Attempt] = field(default_factory=list)
     # Counts what was planned; only what was planned last still happens.
     step: int = 0
+    # A restart has forgotten it, and maybe its last attempt.
+    is_lost: bool = False
 
     @property
     def attempt(self) -> Attempt:
@@ -130,19 +132,24 @@ class Site:
         tasks: Iterable[Task],
         *,
         speed: float = 1.0,
+        slots: int = SLOTS,
         second_sessions: bool = True,
+        note_end: Callable[[Session, datetime], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Reloads, queues and retries take 1/`speed` of their time.
+        """Reloads, queues and retries take 1/`speed` of their time, and `slots` reloads go at once.
 
-        Without `second_sessions` the start of a task that is running is ignored.
+        Without `second_sessions` the start of a task that is running is ignored. `note_end` is told of each run that
+        is over, with its attempts that QRS remembers.
         """
         self.tasks = {task.id: task for task in tasks}
         self.sessions: dict[UUID, Session] = {}
         self.latest: dict[UUID, Attempt] = {}
         self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)
         self.speed = speed
+        self._slots = slots
         self._second_sessions = second_sessions
+        self._note_end = note_end
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions_by_task: defaultdict[UUID, dict[UUID, Session]] = defaultdict(dict)
@@ -202,10 +209,14 @@ class Site:
     def lose_sessions(self, *, keep_results: bool) -> None:
         """Forget all runs, as a restart does; their results end as reset, or are forgotten too."""
         with self.settled() as now:
-            if keep_results:
-                for session in self.sessions.values():
+            for session in self.sessions.values():
+                session.is_lost = True
+                if keep_results:
                     session.attempt.remark = LOST
                     self._close(session.attempt, ExecutionStatus.RESET, now)
+                else:
+                    session.attempts.pop()
+                self._tell_end(session, now)
             for forgotten in (self.sessions, self._sessions_by_task, self._working, self._queue, self._plan):
                 forgotten.clear()
             self.latest = {attempt.task.id: attempt for attempt in self.history if attempt.task.id in self.tasks}
@@ -245,7 +256,7 @@ class Site:
         heapq.heappush(self._plan, (due_at, next(self._numbers), Event(session, session.step, happen)))
 
     def _begin(self, session: Session, at: datetime) -> None:
-        if len(self._working) < SLOTS:
+        if len(self._working) < self._slots:
             self._work(session, at)
             return
         session.attempt.enter(ExecutionStatus.QUEUED, at)
@@ -294,11 +305,16 @@ class Site:
         session.step += 1
         del self.sessions[session.id], self._sessions_by_task[session.task.id][session.id]
         self._end_attempt(session, status, at)
+        self._tell_end(session, at)
+
+    def _tell_end(self, session: Session, at: datetime) -> None:
+        if self._note_end:
+            self._note_end(session, at)
 
     def _end_attempt(self, session: Session, status: ExecutionStatus, at: datetime) -> None:
         self._close(session.attempt, status, at)
         self._working.discard(session)
-        while self._queue and len(self._working) < SLOTS:
+        while self._queue and len(self._working) < self._slots:
             waiting = self._queue.popleft()
             if waiting.attempt.status is ExecutionStatus.QUEUED:
                 self._work(waiting, at)

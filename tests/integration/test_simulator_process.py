@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from tests.integration.plain_qrs import SALES, UNKNOWN, PlainQrs
+from tests.waiting import wait_for
 
 READY = re.compile(
     r"QRS simulator ready: qrs=(https://\S+) controls=(http://\S+) certificates=(\S+)(?: proxy=(https://\S+))?\n"
@@ -95,6 +96,28 @@ def test_its_options_reach_it(certificate_folder: Path, tmp_path: Path) -> None:
         assert qrs.post(f"task/{UNKNOWN}/start").status_code == 400
         assert [task["name"] for task in qrs.get("task/full").json()] == ["One"]
         assert len(journal.read_text().splitlines()) == 3
+
+
+def test_its_runs_that_are_over_go_to_a_file(certificate_folder: Path, tmp_path: Path) -> None:
+    tasks, runs = tmp_path / "tasks.json", tmp_path / "runs.jsonl"
+    task = {"id": SALES, "name": "One", "app": "One", "reload_seconds": 0, "fails_first": 1, "max_retries": 1}
+    tasks.write_text(json.dumps(task))
+    options = ["--tasks", tasks, "--runs", runs, "--slots", "1", "--speed", "1000"]
+    with (
+        running("--certificates", certificate_folder, *options) as (_, url, control_url),
+        PlainQrs(url, certificate_folder) as qrs,
+    ):
+        session = qrs.begin(SALES)
+        wait_for(lambda: qrs.get("executionsession/full").json() == [], seconds=5)
+        requests.patch(f"{control_url}/tasks", json={"id": SALES, "reload_seconds": 3600}, timeout=5)
+        lost = qrs.begin(SALES)
+        requests.post(f"{control_url}/outage", json={"seconds": 0, "keeps": "nothing"}, timeout=5)
+    over, forgotten = map(json.loads, runs.read_text().splitlines())
+    assert (over["session_id"], over["task_id"], over["is_lost"]) == (session, SALES, False)
+    assert [attempt["status"] for attempt in over["attempts"]] == [8, 7]
+    assert over["over_at"] == over["attempts"][1]["stopped_at"]
+    assert (forgotten["session_id"], forgotten["is_lost"]) == (lost, True)
+    assert forgotten["attempts"] == []
 
 
 def test_its_proxy_has_the_prefixes_and_users_it_is_told(certificate_folder: Path) -> None:

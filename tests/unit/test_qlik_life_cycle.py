@@ -92,6 +92,14 @@ def test_the_speed_shortens_everything(clock: Clock) -> None:
     assert status_of(site, session_id) is Status.FINISHED_SUCCESS
 
 
+def test_a_node_may_take_fewer_at_once(clock: Clock) -> None:
+    site = make_site(clock, slots=1)
+    first, second = begin(site), begin(site)
+    clock.forward(1)
+
+    assert (status_of(site, first), status_of(site, second)) == (Status.STARTED, Status.QUEUED)
+
+
 def test_the_fifth_run_waits_for_one_of_four_slots(clock: Clock) -> None:
     site = make_site(clock, *(make_task(number, reload_seconds=60.0 + number) for number in range(1, 6)))
     sessions = [begin(site, UUID(int=number)) for number in range(1, 6)]
