@@ -147,11 +147,11 @@ def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:
             _write_fate(run.id, _decide_overlap(run, reason, now=now))
 
 
-def postpone(claimed: Sequence[ClaimedRun], *, until: datetime, message: str) -> None:
-    """Give up claims without a call, for QRS cannot be reached: until then, or for good where the deadline is past."""
+def postpone(claimed: Sequence[ClaimedRun], *, until: datetime, message: str, now: datetime) -> None:
+    """Give up claims without a call, for QRS cannot be reached: until then or the deadline, past which for good."""
     for run in claimed:
-        fate = _Fate(Run.State.RETRYING, message, until)
-        if run.retry.until < until:
+        fate = _Fate(Run.State.RETRYING, message, min(until, run.retry.until))
+        if run.retry.until <= now:
             fate = _Fate(Run.State.UNREACHABLE, message)
         _write_fate(run.id, fate)
 

@@ -78,7 +78,7 @@ def postpone(claimed: Sequence[ClaimedRun], *, now: datetime) -> None:
     """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found."""
     if claimed:
         until = now + POSTPONE_PAUSE * random.uniform(0.75, 1.25)  # noqa: S311
-        claims.postpone(claimed, until=until, message=f"Waits for QRS. {breaker.read_site().last_error}")
+        claims.postpone(claimed, until=until, message=f"Waits for QRS. {breaker.read_site().last_error}", now=now)
 
 
 def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:

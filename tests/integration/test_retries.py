@@ -138,14 +138,17 @@ def test_of_two_workers_one_finds_out(run_now, away):
     assert [breaker.take_probe(seen, now=now), breaker.take_probe(seen, now=now)] == [True, False]
 
 
-def test_a_run_that_waits_past_its_deadline_has_failed(run_now, away):
+def test_a_run_waits_for_qrs_up_to_its_deadline_and_not_beyond(run_now, away):
     start(*[run_now() for _ in range(breaker.MOST_FAILURES)])
 
-    late = run_now(retry_deadline=timedelta(seconds=30))
-    start(late)
+    waiting, late = run_now(retry_deadline=timedelta(seconds=30)), run_now(retry_deadline=timedelta(0))
+    start(waiting, late)
 
-    assert late.state == "unreachable"
-    assert late.closed_at is not None
+    assert (late.state, late.closed_at is not None) == ("unreachable", True)
+    assert (waiting.state, waiting.next_try_at) == ("retrying", waiting.due_at + timedelta(seconds=30))
+    Run.objects.filter(pk=waiting.pk).update(due_at=timezone.now() - timedelta(seconds=31))
+    try_again(waiting)
+    assert waiting.state == "unreachable"
 
 
 def test_a_site_that_never_answers_is_not_called_for_every_run_either(run_now, simulator):
