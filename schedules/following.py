@@ -33,9 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: How long one worker may follow before another takes over
 TURN = timedelta(seconds=120)
-#: How far QRS's clock may be from what it seems, and how late an attempt may be listed
+#: How far QRS's clock may be from what it seems
 CLOCK_MARGIN = timedelta(seconds=10)
-LIST_MARGIN = timedelta(seconds=60)
 #: A call that was sent has begun its run by then, or never will
 SETTLE_AFTER = timedelta(seconds=15)
 #: A run that QRS has not known for so long is given up
@@ -138,7 +137,7 @@ def follow_runs(get_client: Callable[[], QrsClient], *, now: datetime) -> int:
         logger.warning("QRS cannot be asked how %d runs go: %s", len(open_runs), error)
         _end_turn()
         return _write(_give_up_unsure(open_runs, error=str(error), now=now), now=now)
-    _end_turn(followed_at=now, followed_through=now + client.clock_offset - LIST_MARGIN)
+    _end_turn(followed_at=now)
     attached = _attach(open_runs, picture)
     return _write([change for run in attached if (change := _judge(run, picture, now=now))], now=now)
 
@@ -184,11 +183,9 @@ def _look(client: QrsClient, open_runs: Sequence[OpenRun], *, now: datetime) -> 
     conditions: list[Filter] = []
     if gone:
         conditions.append(one_of("executionID", asked))
-    if len(gone) > _MOST_IDS:
-        through = QrsSite.objects.get(pk=1).followed_through or gone[0].called_at + offset - LIST_MARGIN
-        conditions.append(since("stopTime", through))
-    if unsure:
-        conditions.append(since("startTime", unsure[0].called_at + offset - CLOCK_MARGIN))
+    # By their beginnings and not by their ends: of a run that Sense tried again, each attempt has an end of its own
+    if earliest := [run.called_at for run in (*gone[_MOST_IDS:][:1], *unsure[:1])]:
+        conditions.append(since("startTime", min(earliest) + offset - CLOCK_MARGIN))
     results = client.list_results(where=any_of(*conditions)) if conditions else []
     attempts: dict[UUID, list[ExecutionResult]] = defaultdict(list)
     for result in sorted(results, key=lambda result: (result.started_at or now, result.stopped_at or now)):

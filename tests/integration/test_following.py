@@ -161,6 +161,22 @@ class TestReloads:
         assert follow(run) == 0
         assert follow(run, after=timedelta(seconds=91)) == 1
 
+    def test_many_that_end_together_are_told_with_all_their_attempts(self, simulator, make_started):
+        """Their first attempts had failed long before, while they were followed."""
+        simulator.site._slots = 100
+        reload = {"app": "App", "reload_seconds": 120, "fails_first": 1, "max_retries": 1}
+        tasks_of_site = [Task(id=uuid4(), name=f"Task {number}", **reload) for number in range(60)]
+        simulator.site.put_tasks(tasks_of_site, keep_others=True)
+        make_started([task.id for task in tasks_of_site])
+        pass_time(simulator, timedelta(seconds=200))
+        follow(after=timedelta(seconds=200))
+        pass_time(simulator, timedelta(seconds=200))
+
+        follow(after=timedelta(seconds=400))
+
+        assert set(Run.objects.values_list("state", "reload_attempts")) == {("succeeded", 2)}
+        assert {round((run.ended_at - run.reload_started_at).total_seconds()) for run in Run.objects.all()} == {250}
+
     def test_thousands_cost_two_calls(self, simulator, make_schedule, make_started):
         tasks_of_site = [
             Task(id=uuid4(), name=f"Task {number}", app="App", reload_seconds=30 if number % 2 else 7200)
