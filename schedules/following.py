@@ -207,18 +207,31 @@ def _list_begun(
 
 
 def _attach(open_runs: Sequence[OpenRun], picture: Picture) -> list[OpenRun]:
-    """Return the runs, each without a session with the one that its call began, where there is one."""
+    """Return the runs, each without a session with the one that its call began, where there is one.
+
+    Left out are runs whose session may be that of a call that is on its way: the next time will tell.
+    """
     sought = {run.task_id for run in open_runs if not run.session}
     found = [session for task_id in sought for _, session in picture.begun.get(task_id, ())]
+    # Before what is taken, or a call that is recorded between the two would be in neither
+    calling = _list_calling() if found else set()
     # A session belongs to one run. It may also be that of a start by somebody else, at the very moment
     taken = set(Run.objects.filter(qrs_session__in=found).values_list("qrs_session", flat=True)) if found else set()
     attached = []
     for run in open_runs:
         session = run.session or _find_session(run, picture.begun.get(run.task_id, ()), taken=taken)
         if session and not run.session:
+            if str(run.task_id) in calling:
+                continue
             taken.add(session)
         attached.append(replace(run, session=session))
     return attached
+
+
+def _list_calling() -> set[str]:
+    """Return the tasks that a worker is about to start, or waits for the answer of."""
+    task_ids = Run.objects.filter(state=Run.State.CLAIMED).values_list("qlik_task_id", flat=True)
+    return {task_id.lower() for task_id in task_ids}
 
 
 def _find_session(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
 from qlik.simulator.tasks import Task
-from schedules import following, tasks
+from schedules import claims, following, runs, tasks
 from schedules.models import QrsSite, Run
 from schedules.qrs import qrs_client
 from tests.conftest import TASK_ID
@@ -285,6 +285,23 @@ class TestUnknownOutcomes:
         follow(good, bad, after=timedelta(seconds=20))
 
         assert (good.state, bad.state) == ("started", "retrying")
+
+    def test_the_session_of_a_call_that_is_on_its_way_is_not_taken(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        bad, calling = run_now(), run_now()
+        start(bad)
+        claims.claim_runs([calling.pk], worker="here", now=timezone.now())
+        (session,) = simulator.site.start([UUID(TASK_ID)])
+
+        follow(bad, after=timedelta(seconds=20))
+        assert (bad.state, bad.qrs_session) == ("unsure", None), "whose session it is, is not known yet"
+
+        now = timezone.now()
+        answer = runs.Outcome(id=calling.pk, state=Run.State.STARTED, called_at=now, answered_at=now, session=session)
+        runs.record_outcomes([answer])
+        follow(bad, after=timedelta(seconds=20))
+        assert bad.state == "retrying"
 
     def test_two_unsure_runs_of_a_task_get_a_session_each(self, run_now, simulator):
         change_task(simulator, reload_seconds=600)
