@@ -493,9 +493,8 @@ class QrsSite(models.Model):
     wait_until = models.DateTimeField(null=True)
     unreachable_since = models.DateTimeField(null=True)
     last_error = models.TextField(default="")
-    # One worker at a time follows reloads, and up to this moment of QRS's own clock it has seen what ended
+    # One worker at a time follows reloads
     follower_until = models.DateTimeField(null=True)
-    followed_through = models.DateTimeField(null=True)
     followed_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -23,7 +23,6 @@ class Migration(migrations.Migration):
                 ("unreachable_since", models.DateTimeField(null=True)),
                 ("last_error", models.TextField(default="")),
                 ("follower_until", models.DateTimeField(null=True)),
-                ("followed_through", models.DateTimeField(null=True)),
                 ("followed_at", models.DateTimeField(null=True)),
             ],
         ),
