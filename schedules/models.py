@@ -376,12 +376,13 @@ class Run(models.Model):
     def occurrence_key(*, schedule_pk: int, due: int, repeat: int = 0) -> str:
         """Return the hexadecimal key of the run for the occurrence at `due` (epoch seconds): the same for everyone.
 
-        `repeat` counts how often the clock had been set back where that makes an occurrence one of its own. It is
-        what uuid5 makes of the text, in a fifth of the time.
+        `repeat` counts how often the clock had been set back where that makes an occurrence one of its own. It is a
+        UUID of version 8 (RFC 9562) that begins with the instant: the keys of a pass lie together in the index, and a
+        ledger of millions of rows is as quick as an empty one.
         """
         text = f"{schedule_pk}@{due}#{repeat}" if repeat else f"{schedule_pk}@{due}"
         digest = sha1(_OCCURRENCES.bytes + text.encode(), usedforsecurity=False).hexdigest()
-        return f"{digest[:12]}5{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
+        return f"{due:012x}8{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
 
     @staticmethod
     def backfill_id(*, schedule_pk: int, due: int) -> uuid.UUID:
