@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 CLOCK_STEP_SECONDS = 60.0
 #: Who has not planned for longer than this was absent
 ABSENCE_SECONDS = 60.0
-#: Rows in one transaction at most
-PART_SIZE = 5000
+#: Rows in the first transaction of a pass, by how much the next ones grow, and rows in one at most: workers begin with
+#: the first runs of a burst while the others are still being written
+FIRST_PART_SIZE, PART_GROWTH, PART_SIZE = 100, 4, 5000
 
 
 class Planner:
@@ -94,7 +95,7 @@ class Planner:
         due: list[Entry] = []
         rows: Iterator[PlannedRun] | None = None
         absent_from = None
-        is_done = False
+        size, is_done = min(FIRST_PART_SIZE, PART_SIZE), False
         while not is_done:
             with transaction.atomic():
                 pulse = self._lease.renew()
@@ -104,10 +105,11 @@ class Planner:
                     absent_from = self._absent_from(now)
                     due = self._pop_due(now)
                     rows = chain.from_iterable(self._plan_entry(e, now, was_absent=bool(absent_from)) for e in due)
-                part = list(islice(rows, PART_SIZE))
+                part = list(islice(rows, size))
                 queued = runs.plan_runs(part, now=from_epoch(now), is_queued=is_queued)
-                if is_done := len(part) < PART_SIZE:
+                if is_done := len(part) < size:
                     self._note_progress(now, absent_from=absent_from)
+            size = min(size * PART_GROWTH, PART_SIZE)
             yield queued
         for entry in due:
             if entry.due is not None and entry.due <= now:
