@@ -39,13 +39,17 @@ def plan_slice(absence: Absence, entries: Mapping[int, Entry], circumstances: Ci
     rows: list[PlannedRun] = []
     room = SLICE_SIZE
     for pk in _unsettled(absence, entries):
-        missed = _missed_instants(absence, entries[pk], most=room + 1)
-        is_cut = len(missed) > room
+        # One occurrence may make a row for each of many tasks
+        fitting = max(room // entries[pk].size, 1)
+        missed = _missed_instants(absence, entries[pk], most=fitting + 1)
+        is_cut = len(missed) > fitting
         is_replaced = is_cut or _runs_anyway(absence, entries[pk])
-        rows += circumstances.plan(entries[pk], missed=missed[:room], is_replaced=is_replaced)
+        rows += circumstances.plan(entries[pk], missed=missed[:fitting], is_replaced=is_replaced)
         absence.settled_pk = pk
-        absence.settled_through = from_epoch(missed[room - 1]) if is_cut else None
-        room -= len(missed) + LOOK_COST
+        absence.settled_through = from_epoch(missed[fitting - 1]) if is_cut else None
+        if is_cut:
+            return Slice(rows, is_last=False)
+        room -= len(missed) * entries[pk].size + LOOK_COST
         if room <= 0:
             return Slice(rows, is_last=False)
     return Slice(rows, is_last=True)

@@ -20,6 +20,7 @@ from schedules.models import Run, Schedule, from_epoch
 from schedules.periods import PeriodError, check_order, format_moment
 from schedules.runs import PlannedRun
 from schedules.services import UnknownScheduleError
+from schedules.targets import TaskIndex, explain_no_tasks, has_target
 from schedules.timetable import Timetable
 
 #: Runs that one call can make
@@ -212,16 +213,29 @@ def _mark(due_at: datetime, found: Sequence[_Found]) -> Occurrence:
 
 def _make_rows(previews: Iterable[Preview], *, again: bool, origin: Origin) -> Iterator[PlannedRun]:
     message = f"Backfill, asked for by {origin.actor or 'somebody'}, {origin.source.label}."
+    tasks = TaskIndex()
     for preview in previews:
         schedule = preview.schedule
+        task_ids = _list_task_ids(schedule, tasks)
         for occurrence in preview.list_wanted(again=again):
             due = int(occurrence.due_at.timestamp())
-            yield PlannedRun(
-                key=Run.backfill_id(schedule_pk=schedule.pk, due=due).hex,
-                schedule_pk=schedule.pk,
-                schedule_name=schedule.name,
-                qlik_task_id=schedule.qlik_task_id,
-                due=due,
-                reason=Run.Reason.BACKFILL.value,
-                message=message,
-            )
+            for task_id in task_ids:
+                own = task_id if has_target(schedule) else ""
+                yield PlannedRun(
+                    key=Run.backfill_id(schedule_pk=schedule.pk, due=due, task_id=own).hex,
+                    schedule_pk=schedule.pk,
+                    schedule_name=schedule.name,
+                    qlik_task_id=task_id,
+                    due=due,
+                    reason=Run.Reason.BACKFILL.value,
+                    message=message,
+                )
+
+
+def _list_task_ids(schedule: Schedule, tasks: TaskIndex) -> Sequence[str]:
+    """Return the tasks that a schedule starts; raises BackfillError where it aims at some and there are none."""
+    if not has_target(schedule):
+        return [schedule.qlik_task_id]
+    if task_ids := tasks.resolve(schedule):
+        return task_ids
+    raise BackfillError(f"The schedule {schedule.name!r} would start nothing. {explain_no_tasks(schedule)}")

@@ -15,7 +15,9 @@ from django.db import DatabaseError
 from schedules.models import TIMETABLE_COLUMNS, Maintenance, Run, Schedule, from_epoch, make_timetable
 from schedules.policies import Misfire, maintenance_message, pause_message, settle_missed
 from schedules.runs import OCCURRENCES, PlannedRun
+from schedules.targets import Target, TaskIndex, explain_no_tasks, has_target
 from schedules.timetable import Timetable
+from schedules.validators import NO_TASK_ID
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ _COLUMNS = (
     *TIMETABLE_COLUMNS,
     "pk",
     "qlik_task_id",
+    "target_tag",
+    "target_property",
     "armed_at",
     "misfire",
     "misfire_grace",
@@ -51,17 +55,25 @@ class Entry:
     grace: float
     paused_until: float
     pause_reason: str
-    runs_left: float = field(compare=False)
+    # Of a schedule that aims at more than one task
+    task_ids: tuple[str, ...] | None = None
+    no_tasks: str = ""
+    runs_left: float = field(default=inf, compare=False)
     due: int | None = field(default=None, compare=False)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Entry:
+    def from_row(cls, row: Mapping[str, Any], tasks: TaskIndex) -> Entry:
         """Build the entry of a row that has _COLUMNS; raises ValueError and the like for a broken one."""
-        UUID(row["qlik_task_id"])
+        target = Target(row["qlik_task_id"], row["target_tag"], row["target_property"])
+        task_ids = tasks.resolve(target) if has_target(target) else None
+        if target.qlik_task_id != NO_TASK_ID or task_ids is None:
+            UUID(target.qlik_task_id)
         return cls(
             pk=row["pk"],
             name=row["name"],
             qlik_task_id=row["qlik_task_id"],
+            task_ids=task_ids,
+            no_tasks=explain_no_tasks(target) if task_ids == () else "",
             timetable=make_timetable(row),
             armed_at=row["armed_at"].timestamp(),
             misfire=Misfire(row["misfire"]),
@@ -70,6 +82,11 @@ class Entry:
             pause_reason=row["pause_reason"],
             runs_left=inf if row["max_runs"] is None else row["max_runs"] - row["runs_planned"],
         )
+
+    @property
+    def size(self) -> int:
+        """How many rows an occurrence makes."""
+        return max(len(self.task_ids), 1) if self.task_ids else 1
 
     def advance(self, *, after: float) -> None:
         """Move on to the first due instant after `after`."""
@@ -130,10 +147,17 @@ class Circumstances:
         for instant in instants:
             if entry.runs_left <= 0:
                 return
+            if entry.no_tasks:
+                yield self._row(entry, instant, reason)._replace(state=Run.State.REFUSED, message=entry.no_tasks)
+                continue
             if entry.runs_left < inf:
                 entry.runs_left -= 1
                 self.given[entry.pk] += 1
-            yield self._row(entry, instant, reason)
+            row = self._row(entry, instant, reason)
+            if entry.task_ids is None:
+                yield row
+            else:
+                yield from (_for_task(row, task_id) for task_id in entry.task_ids)
 
     def _skip(self, entry: Entry, instants: Sequence[int], message: str) -> Iterator[PlannedRun]:
         """Yield rows that say why these occurrences do not run: few, however many there are."""
@@ -176,6 +200,15 @@ class Circumstances:
         return self.clock_sets
 
 
+def _for_task(row: PlannedRun, task_id: str) -> PlannedRun:
+    """Return the row of an occurrence for one of several tasks.
+
+    The task is part of the key, even of a single one: which ones there are may have changed for a planner that makes
+    these rows once more, and none may be taken for another one's.
+    """
+    return row._replace(key=Run.task_key(row.key, task_id), qlik_task_id=task_id)
+
+
 def list_windows(*, since: float) -> list[Window]:
     """Return the maintenances of the site that were not over at `since`, in epoch seconds."""
     rows = Maintenance.objects.exclude(ended_at__lte=from_epoch(since))
@@ -188,11 +221,12 @@ def read_entries(pks: Sequence[int] | None = None) -> dict[int, Entry]:
     """Return the entries of started schedules, all or those of `pks`; one that a hand has broken is left out."""
     if pks is None:
         pks = list(Schedule.objects.filter(enabled=True).values_list("pk", flat=True))
+    tasks = TaskIndex()
     parts = (pks[start : start + _READ_SIZE] for start in range(0, len(pks), _READ_SIZE))
-    return {entry.pk: entry for part in parts for entry in _read_sound(part)}
+    return {entry.pk: entry for part in parts for entry in _read_sound(part, tasks)}
 
 
-def _read_sound(pks: Sequence[int]) -> Iterator[Entry]:
+def _read_sound(pks: Sequence[int], tasks: TaskIndex) -> Iterator[Entry]:
     """Yield the entries of these rows; what cannot be read is looked for in ever smaller parts and set aside."""
     try:
         rows = list(Schedule.objects.filter(enabled=True, pk__in=pks).values(*_COLUMNS))
@@ -204,11 +238,11 @@ def _read_sound(pks: Sequence[int]) -> Iterator[Entry]:
             logger.error("schedule with the key %s is set aside, its row cannot be read: %r", pks[0], error)
             return
         middle = len(pks) // 2
-        yield from _read_sound(pks[:middle])
-        yield from _read_sound(pks[middle:])
+        yield from _read_sound(pks[:middle], tasks)
+        yield from _read_sound(pks[middle:], tasks)
         return
     for row in rows:
         try:
-            yield Entry.from_row(row)
+            yield Entry.from_row(row, tasks)
         except Exception as error:
             logger.error("schedule %s is set aside, its times cannot be computed: %s", row["name"], error)

@@ -17,6 +17,7 @@ from schedules.load import SecondCounter, sum_up
 from schedules.models import TIMETABLE_COLUMNS, Schedule, from_epoch, make_timetable
 from schedules.periods import PeriodError, check_order
 from schedules.progressions import list_progressions
+from schedules.targets import Target, TaskIndex, has_target
 from schedules.timetable import Timetable
 from schedules.wall_clock import DAY
 
@@ -27,7 +28,16 @@ PEAKS_SHOWN = 5
 #: Of the schedules behind a peak so many are named
 NAMES_SHOWN = 20
 
-_COLUMNS = (*TIMETABLE_COLUMNS, "title", "max_runs", "runs_planned", "paused_until")
+_COLUMNS = (
+    *TIMETABLE_COLUMNS,
+    "title",
+    "max_runs",
+    "runs_planned",
+    "paused_until",
+    "qlik_task_id",
+    "target_tag",
+    "target_property",
+)
 
 
 class Per(StrEnum):
@@ -91,11 +101,15 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Schedules that are due at the same instants, those from `start` up to `end` in epoch seconds."""
+    """Schedules that are due at the same instants, those from `start` up to `end` in epoch seconds.
+
+    At each of them each of the schedules starts as many tasks as `tasks` says.
+    """
 
     timetable: Timetable
     start: int
     end: int
+    tasks: int
     schedules: Sequence[tuple[str, str]]
 
 
@@ -151,17 +165,25 @@ def _check_length(per: Per, *, seconds: float) -> None:
 
 def _read_lines(*, start: int, end: int, now: datetime) -> tuple[list[_Line], list[str]]:
     """Return the started schedules by when they are due, and the ids of those that are broken."""
-    members: defaultdict[tuple[Timetable, int, int], list[tuple[str, str]]] = defaultdict(list)
+    index = TaskIndex()
+    members: defaultdict[tuple[Timetable, int, int, int], list[tuple[str, str]]] = defaultdict(list)
     broken = []
     for row in Schedule.objects.filter(enabled=True).order_by("pk").values(*_COLUMNS).iterator():
         try:
             timetable = make_timetable(row)
             first, last = _bounds(timetable, row, start=start, end=end, now=now)
+            tasks = _count_tasks(row, index)
         except (LookupError, ValueError, TypeError, AttributeError, OSError):
             broken.append(row["name"])
         else:
-            members[timetable, first, last].append((row["name"], row["title"]))
+            members[timetable, first, last, tasks].append((row["name"], row["title"]))
     return [_Line(*key, schedules) for key, schedules in members.items()], broken
+
+
+def _count_tasks(row: Mapping[str, Any], index: TaskIndex) -> int:
+    """Return how many tasks a schedule starts at each of its times."""
+    target = Target(row["qlik_task_id"], row["target_tag"], row["target_property"])
+    return len(index.resolve(target)) if has_target(target) else 1
 
 
 def _bounds(timetable: Timetable, row: Mapping[str, Any], *, start: int, end: int, now: datetime) -> tuple[int, int]:
@@ -201,7 +223,7 @@ def _count(lines: Sequence[_Line], *, start: int, end: int) -> list[int]:
     """Return the number of starts of each second."""
     counter = SecondCounter(start=start, end=end)
     for line in lines:
-        weight = len(line.schedules)
+        weight = len(line.schedules) * line.tasks
         first, last = max(start, line.start), min(end, line.end)
         for progression in list_progressions(line.timetable, start=first, end=last):
             counter.add(progression, weight=weight)
@@ -225,6 +247,6 @@ def _describe(lines: Sequence[_Line], moment: _Moment, *, size: int) -> Peak:
         due = line.timetable.next_timestamp(first - 1)
         if due is not None and due < last:
             number = sum(part.length for part in list_progressions(line.timetable, start=first, end=last))
-            found += [Share(name, title, number) for name, title in line.schedules]
+            found += [Share(name, title, number * line.tasks) for name, title in line.schedules if line.tasks]
     shares = heapq.nsmallest(NAMES_SHOWN, found, key=lambda share: (-share.starts, share.title, share.name))
     return Peak(from_epoch(at), starts, len(found), tuple(shares))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,9 +13,16 @@ from django.utils import timezone
 
 from qlik.documents import ReloadTask
 from schedules.allow_list import SETTINGS, AllowList, read_allow_list
-from schedules.models import QlikTask
+from schedules.changes import Origin, record_changes
+from schedules.editing import editing
+from schedules.models import QlikTask, Schedule, ScheduleChange
 from schedules.qrs import qrs_client
+from schedules.targets import Target, TaskIndex, describe_target, has_target
+from schedules.validators import NO_TASK_ID
 
+_ORIGIN = Origin(ScheduleChange.Source.QLIK)
+#: So many tasks are named in the record of a change
+_NAMES_SHOWN = 20
 #: Rows in one statement
 _PART_SIZE = 200
 #: What is not compared: when a task was seen, and what follows from comparing
@@ -30,6 +38,8 @@ _COMPARED = (
     "last_ended_at",
     "gone_at",
 )
+#: What decides which tasks a schedule with a target starts
+_TARGETED = ("is_enabled", "tags", "custom_properties", "gone_at")
 _WRITTEN = (*_COMPARED, "previous_name", "renamed_at", "seen_at")
 
 
@@ -67,10 +77,12 @@ def refresh_tasks() -> Refresh:
     new = [task for task in found if task.pk not in known]
     changed = [task for task in found if task.pk in known and _differs(task, known[task.pk])]
     present = {task.pk for task in found}
-    gone = [task for task in known.values() if task.gone_at is None and task.pk not in present]
-    for task in gone:
-        task.gone_at = asked_at
-    _write([*new, *changed, *gone])
+    gone = [_missed(task, at=asked_at) for task in known.values() if task.gone_at is None and task.pk not in present]
+    written = [*new, *changed, *gone]
+    if any(task.pk not in known or _differs(task, known[task.pk], _TARGETED) for task in written):
+        _write_and_retarget(written, known)
+    else:
+        _write(written)
     QlikTask.objects.filter(gone_at=None).update(seen_at=asked_at)
     return Refresh(total=len(found), new=len(new), changed=len(changed), gone=len(gone))
 
@@ -97,6 +109,18 @@ def find_task(task_id: str) -> QlikTask | None:
 def find_tasks(task_ids: Collection[str]) -> Mapping[str, QlikTask]:
     """Return what is known of the tasks with these ids, by the ids in lower case."""
     return QlikTask.objects.in_bulk({task_id.lower() for task_id in task_ids})
+
+
+def describe_tasks(schedule: Schedule) -> str:
+    """Return in words what a schedule starts: its task by name and app, or its target with the tasks that meet it."""
+    if not has_target(schedule):
+        task = find_task(str(schedule.qlik_task_id))
+        return f"{schedule.qlik_task_id}{f' {task.name}, app {task.app_name}' if task else ''}"
+    task_ids = TaskIndex().resolve(schedule)
+    own = "" if schedule.qlik_task_id == NO_TASK_ID else f"{schedule.qlik_task_id}, and "
+    count = "1 task" if len(task_ids) == 1 else f"{len(task_ids):,} tasks"
+    named = f": {_name_tasks(task_ids, find_tasks(task_ids))}" if task_ids else ""
+    return f"{own}all with {describe_target(schedule)}; {count}{named}"
 
 
 def list_forbidden(task_ids: Iterable[str]) -> dict[str, str]:
@@ -150,8 +174,46 @@ def _row_of(document: ReloadTask, before: QlikTask | None, *, at: datetime) -> Q
     return row
 
 
-def _differs(after: QlikTask, before: QlikTask) -> bool:
-    return any(getattr(after, name) != getattr(before, name) for name in _COMPARED)
+def _missed(task: QlikTask, *, at: datetime) -> QlikTask:
+    """Return a task as it is now that Qlik Sense tells of it no more."""
+    gone = copy(task)
+    gone.gone_at = at
+    return gone
+
+
+def _differs(after: QlikTask, before: QlikTask, names: Iterable[str] = _COMPARED) -> bool:
+    return any(getattr(after, name) != getattr(before, name) for name in names)
+
+
+def _write_and_retarget(rows: Sequence[QlikTask], known: Mapping[str, QlikTask]) -> None:
+    """Write the rows, and let beat know which schedules start other tasks from now on.
+
+    Under the lock of an edit: a schedule that is created meanwhile is either seen here, or sees the rows.
+    """
+    tasks = {**known, **{task.pk: task for task in rows}}
+    before, after = TaskIndex(known.values()), TaskIndex(tasks.values())
+    with editing() as now:
+        _write(rows)
+        moved: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Schedule]] = {}
+        for pk, name, target in _list_aiming():
+            if (pair := (before.resolve(target), after.resolve(target))) and pair[0] != pair[1]:
+                moved.setdefault(pair, []).append(Schedule(pk=pk, name=name))
+        for (old, new), schedules in moved.items():
+            diff = {"tasks": [_name_tasks(old, tasks), _name_tasks(new, tasks)]}
+            record_changes(schedules, action=ScheduleChange.Action.RETARGET, origin=_ORIGIN, at=now, diff=diff)
+
+
+def _list_aiming() -> list[tuple[int, str, Target]]:
+    """Return key, id and target of the schedules that aim at a tag or a property, but for those broken by hand."""
+    rows = Schedule.objects.exclude(target_tag="", target_property="").order_by("pk")
+    columns = rows.values_list("pk", "name", "qlik_task_id", "target_tag", "target_property")
+    return [(pk, name, Target(*texts)) for pk, name, *texts in columns if None not in texts]
+
+
+def _name_tasks(task_ids: Sequence[str], tasks: Mapping[str, QlikTask]) -> str:
+    names = [tasks[task_id].name if task_id in tasks else task_id for task_id in task_ids[:_NAMES_SHOWN]]
+    more = len(task_ids) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
 def _write(rows: Sequence[QlikTask]) -> None:

@@ -29,7 +29,10 @@ from schedules.validators import (
     validate_public_id,
     validate_retry_deadline,
     validate_tags,
-    validate_task_id,
+    validate_target,
+    validate_target_property,
+    validate_target_text,
+    validate_task_of_schedule,
     validate_time_zone,
 )
 
@@ -115,7 +118,26 @@ class Schedule(PeriodicTask):
     )
     timezone = ReadableCharField("time zone", max_length=64, default="UTC", validators=[validate_time_zone])
     qlik_task_id = ReadableCharField(
-        "Qlik task id", max_length=36, validators=[validate_task_id], help_text="The GUID of the task to start."
+        "Qlik task id",
+        max_length=36,
+        validators=[validate_task_of_schedule],
+        help_text="The GUID of the task to start, or - for only those with the tag or the custom property.",
+    )
+    target_tag = ReadableCharField(
+        "all tasks with the tag",
+        max_length=255,
+        default="",
+        blank=True,
+        validators=[validate_target_text],
+        help_text="Of Qlik Sense, not of schedules.",
+    )
+    target_property = ReadableCharField(
+        "all tasks with the custom property",
+        max_length=600,
+        default="",
+        blank=True,
+        validators=[validate_target_property],
+        help_text="Name=Value, such as Department=Finance.",
     )
     startup_state = models.CharField(
         max_length=7,
@@ -205,6 +227,7 @@ class Schedule(PeriodicTask):
         if self.name:
             validate_public_id(self.name)
         validate_period(self.starts_at, self.ends_at)
+        validate_target(qlik_task_id=self.qlik_task_id, tag=self.target_tag, custom_property=self.target_property)
 
     @property
     def expression(self) -> CronExpression:
@@ -385,9 +408,18 @@ class Run(models.Model):
         return f"{due:012x}8{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
 
     @staticmethod
-    def backfill_id(*, schedule_pk: int, due: int) -> uuid.UUID:
-        """Return the key of the run that makes up for the occurrence at `due` (epoch seconds): there can be one."""
-        return uuid.uuid5(_OCCURRENCES, f"backfill {schedule_pk}@{due}")
+    def task_key(occurrence_key: str, task_id: str) -> str:
+        """Return the hexadecimal key of the run of one task where the schedule of the occurrence aims at several."""
+        return uuid.uuid5(_OCCURRENCES, f"{occurrence_key} {task_id}").hex
+
+    @staticmethod
+    def backfill_id(*, schedule_pk: int, due: int, task_id: str = "") -> uuid.UUID:
+        """Return the key of the run that makes up for the occurrence at `due` (epoch seconds): there can be one.
+
+        `task_id` tells the runs of several tasks apart.
+        """
+        text = f"backfill {schedule_pk}@{due}"
+        return uuid.uuid5(_OCCURRENCES, f"{text} {task_id}" if task_id else text)
 
 
 # The first hexadecimal digit of a UUID's fourth group has two bits of its own
@@ -407,12 +439,14 @@ class ScheduleChange(models.Model):
         RESUME = "resume", "resumed"
         DELETE = "delete", "deleted"
         MAINTENANCE = "maintenance", "maintenance"
+        RETARGET = "retarget", "given other tasks"
 
     class Source(models.TextChoices):
         API = "api", "API"
         ADMIN = "admin", "admin"
         COMMAND = "command", "command line"
         STARTUP = "startup", "start of the service"
+        QLIK = "qlik", "Qlik Sense"
 
     # 0 and an empty name stand for the whole site
     schedule_pk = models.BigIntegerField()

@@ -8,7 +8,7 @@ take several times as long to compose them as the database to carry them out.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from schedules.bulk import change_runs, to_column
 from schedules.models import Run, Schedule, from_epoch
+from schedules.targets import TaskIndex, explain_no_tasks, has_target
 
 #: A message that no worker took for this long is published again; see docs/design.md.
 QUEUE_LIMIT = timedelta(seconds=30)
@@ -144,21 +145,31 @@ def count_runs(given: Mapping[int, int]) -> None:
 
 
 def plan_manual_runs(schedules: Iterable[Schedule], *, now: datetime, message: str) -> list[Run]:
-    """Insert one run, due now, for each of the schedules and return them."""
+    """Insert one run, due now, for each task of the schedules and return them.
+
+    A schedule whose target no task meets gets one that is refused.
+    """
+    tasks = TaskIndex()
     return Run.objects.bulk_create(
-        [
-            Run(
-                schedule=schedule,
-                schedule_name=schedule.name,
-                qlik_task_id=schedule.qlik_task_id,
-                due_at=now,
-                planned_at=now,
-                reason=Run.Reason.MANUAL,
-                message=message,
-            )
-            for schedule in schedules
-        ]
+        [run for schedule in schedules for run in _make_manual_runs(schedule, tasks, now=now, message=message)]
     )
+
+
+def _make_manual_runs(schedule: Schedule, tasks: TaskIndex, *, now: datetime, message: str) -> Iterator[Run]:
+    task_ids = tasks.resolve(schedule) if has_target(schedule) else [schedule.qlik_task_id]
+    for task_id in task_ids or [schedule.qlik_task_id]:
+        run = Run(
+            schedule=schedule,
+            schedule_name=schedule.name,
+            qlik_task_id=task_id,
+            due_at=now,
+            planned_at=now,
+            reason=Run.Reason.MANUAL,
+            message=message,
+        )
+        if not task_ids:
+            run.state, run.closed_at, run.message = Run.State.REFUSED, now, explain_no_tasks(schedule)
+        yield run
 
 
 def take_planned(*, most: int, now: datetime) -> list[str]:

@@ -45,6 +45,8 @@ TEXTS = {
 #: Words that Butler does not know, with their columns: clients may send them, and answers have those that differ from
 #: the default
 LIMITS = {
+    "qlikSenseTaskTag": "target_tag",
+    "qlikSenseTaskCustomProperty": "target_property",
     "misfire": "misfire",
     "misfireGrace": "misfire_grace",
     "startsAt": "starts_at",
@@ -109,6 +111,8 @@ class ScheduleSerializer(BodySerializer):
         fields: Fields = {word: _text_field(word, column) for word, column in TEXTS.items()}
         return fields | {
             "tags": TagsField(required=False),
+            "qlikSenseTaskTag": _text_field("", "target_tag", required=False, allow_blank=True),
+            "qlikSenseTaskCustomProperty": _text_field("", "target_property", required=False, allow_blank=True),
             "misfire": _text_field("misfire", "misfire", required=False),
             "misfireGrace": SecondsField(_column("misfire_grace"), source="misfire_grace", required=False),
             "startsAt": InstantField(source="starts_at", required=False, allow_null=True),

@@ -28,6 +28,8 @@ EDITABLE = (
     "cron_schedule",
     "timezone",
     "qlik_task_id",
+    "target_tag",
+    "target_property",
     "startup_state",
     "tags",
     "misfire",

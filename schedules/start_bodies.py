@@ -16,9 +16,8 @@ from schedules.periods import format_moment
 from schedules.start_requests import StartReport, StartRequest
 from schedules.stopping import StopReport
 from schedules.task_lookup import NamedTask
+from schedules.validators import NO_TASK_ID
 
-#: Stands for no task where a path wants a task id: what the body names is meant
-NO_TASK = "-"
 #: The longest tag, name or value that is looked for
 LONGEST_TEXT = 255
 
@@ -48,7 +47,7 @@ def read_start_request(task_id: str, body: object, query: QueryDict) -> StartReq
     if problems:
         raise ValidationError(problems)
     return StartRequest(
-        task_ids=[*([] if task_id == NO_TASK else [task_id]), *(text for (text,) in named["starttaskid"])],
+        task_ids=[*([] if task_id == NO_TASK_ID else [task_id]), *(text for (text,) in named["starttaskid"])],
         tags=[tag for (tag,) in named["starttasktag"]],
         custom_properties=[(name, value) for name, value in named["starttaskcustomproperty"]],
         all_ids_must_exist=must_exist,

@@ -17,6 +17,7 @@ from schedules.allow_list import AllowList
 from schedules.changes import Origin
 from schedules.models import Run, Schedule
 from schedules.qrs import qrs_client
+from schedules.targets import TaskIndex
 from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
 
 
@@ -60,9 +61,11 @@ def stop_reloads(public_ids: Iterable[str], *, origin: Origin) -> list[Schedule]
     Raises UnknownScheduleError, and CallFailedError as stop_tasks does.
     """
     schedules = [services.get_schedule(public_id) for public_id in public_ids]
-    report = stop_tasks((schedule.qlik_task_id for schedule in schedules), origin=origin)
+    tasks = TaskIndex()
+    task_ids = {schedule: tasks.resolve(schedule) for schedule in schedules}
+    report = stop_tasks((task_id for ids in task_ids.values() for task_id in ids), origin=origin)
     stopped = {task.id for task in report.stopped}
-    return [schedule for schedule in schedules if schedule.qlik_task_id.lower() in stopped]
+    return [schedule for schedule, ids in task_ids.items() if not stopped.isdisjoint(ids)]
 
 
 def _may_stop(task_id: UUID, task: AnyTask | None, allow_list: AllowList | None) -> bool:

@@ -11,7 +11,10 @@ from django.utils import timezone
 
 from schedules.known_tasks import find_tasks, last_read_at
 from schedules.models import QlikTask, Schedule
+from schedules.targets import Target, TaskIndex, explain_no_tasks, has_target
+from schedules.validators import NO_TASK_ID
 
+_TARGET = ("qlik_task_id", "target_tag", "target_property")
 #: So long after a task was renamed its schedules tell of it
 RENAME_NOTICE = timedelta(days=7)
 #: The tasks are read every five minutes; what is older than this says so
@@ -28,8 +31,8 @@ def list_warnings(schedules: Iterable[Schedule], known: Mapping[str, QlikTask] |
     if read_at is None:
         return {}
     now = timezone.now()
-    found = find_known(chosen) if known is None else known
-    warnings = {schedule.pk: _warn(schedule, found, now=now) for schedule in chosen}
+    found, tasks = find_known(chosen) if known is None else known, TaskIndex()
+    warnings = {schedule.pk: _warn(schedule, found, tasks, now=now) for schedule in chosen}
     age = _describe_age(read_at, now=now)
     return {pk: f"{warning}{age}" for pk, warning in warnings.items() if warning}
 
@@ -47,16 +50,26 @@ def count_misdirected() -> int:
     if last_read_at() is None:
         return 0
     sound = QlikTask.objects.filter(pk=Lower(OuterRef("qlik_task_id")), is_enabled=True, gone_at=None)
-    misdirected: int = Schedule.objects.filter(~Exists(sound), enabled=True).count()
+    started = Schedule.objects.filter(enabled=True)
+    misdirected: int = started.filter(~Exists(sound), target_tag="", target_property="").count()
+    tasks = TaskIndex()
+    aiming = started.exclude(target_tag="", target_property="").order_by()
+    targets = aiming.values_list("qlik_task_id", "target_tag", "target_property").distinct()
+    empty = {texts for texts in targets if None not in texts and not tasks.resolve(Target(*texts))}
+    for texts in empty:
+        misdirected += aiming.filter(**dict(zip(_TARGET, texts, strict=True))).count()
     return misdirected
 
 
 def _task_id_of(schedule: Schedule) -> str:
-    """Return the id in lower case; empty where a hand has put something else there."""
-    return schedule.qlik_task_id.lower() if isinstance(schedule.qlik_task_id, str) else ""
+    """Return the id in lower case; empty for none, and where a hand has put something else there."""
+    task_id = schedule.qlik_task_id
+    return task_id.lower() if isinstance(task_id, str) and task_id != NO_TASK_ID else ""
 
 
-def _warn(schedule: Schedule, known: Mapping[str, QlikTask], *, now: datetime) -> str:
+def _warn(schedule: Schedule, known: Mapping[str, QlikTask], tasks: TaskIndex, *, now: datetime) -> str:
+    if schedule.qlik_task_id == NO_TASK_ID and has_target(schedule):
+        return "" if tasks.resolve(schedule) else explain_no_tasks(schedule)
     task = known.get(_task_id_of(schedule))
     if task is None:
         return "Qlik Sense has no reload task with this id."

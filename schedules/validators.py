@@ -15,6 +15,9 @@ from schedules.timetable import parse_dates
 #: Words that stand where an id stands in the API's paths
 RESERVED_IDS = frozenset({"start", "stop", "startall", "stopall", "status", "pause", "resume", "backfill"})
 
+#: Stands where a task's id does for: only what is named beside it
+NO_TASK_ID = "-"
+
 #: The longest time by which jitter may put a start off
 MOST_JITTER = timedelta(days=1)
 #: The longest time that late may be without being missed
@@ -48,6 +51,12 @@ def validate_time_zone(name: str) -> None:
         )
 
 
+def validate_task_of_schedule(text: str) -> None:
+    """Refuse what is neither the id of a task nor the sign for none, which goes with a tag or a custom property."""
+    if text != NO_TASK_ID:
+        validate_task_id(text)
+
+
 def validate_task_id(text: str) -> None:
     """Refuse what is no GUID in its usual form; Qlik Sense shows a task's id in that form."""
     if not _GUID.fullmatch(text):
@@ -70,6 +79,37 @@ def validate_public_id(text: str) -> None:
         raise ValidationError(
             f"{text!r} cannot be an id, its end has a meaning of its own in the API's paths. Choose another one.",
             code="public_id",
+        )
+
+
+def validate_target_text(text: str) -> None:
+    """Refuse a tag of Qlik Sense, or a part of a custom property, that cannot be looked for."""
+    if text != text.strip() or not text.isprintable():
+        raise ValidationError(
+            f"{text[:60]!r} cannot be looked for. Use printable characters, no space at either end.", code="target"
+        )
+
+
+def validate_target_property(text: str) -> None:
+    """Refuse what is no custom property with its value; nothing is allowed."""
+    validate_target_text(text)
+    name, _, value = text.partition("=")
+    if text and not (name.strip() and value.strip()):
+        raise ValidationError(
+            f"{text[:60]!r} is no custom property with its value. Write Name=Value, such as Department=Finance.",
+            code="target",
+        )
+
+
+def validate_target(*, qlik_task_id: str, tag: str, custom_property: str) -> None:
+    """Refuse a schedule that aims at nothing at all."""
+    if qlik_task_id == NO_TASK_ID and not tag and not custom_property:
+        raise ValidationError(
+            {
+                "qlik_task_id": f"No task is named ({NO_TASK_ID}), so a tag or a custom property must say which "
+                "tasks to start. Give one of them, or the id of a task."
+            },
+            code="target",
         )
 
 

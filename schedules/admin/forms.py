@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -13,10 +14,10 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from schedules.admin.qlik_tasks import describe_task
+from schedules.admin.qlik_tasks import describe_task, read_properties, read_tags
 from schedules.models import Schedule
 from schedules.policies import Misfire, Overlap
-from schedules.validators import validate_dates
+from schedules.validators import NO_TASK_ID, validate_dates
 
 if TYPE_CHECKING:
     ScheduleModelForm = forms.ModelForm[Schedule]
@@ -26,6 +27,7 @@ else:
 StartupState = Schedule.StartupState
 
 #: The fields of what limits a schedule
+TARGET = ("target_tag", "target_property")
 LIMITS = ("starts_at", "ends_at", "max_runs", "jitter", "excluded_dates")
 
 _CRON_HELP = (
@@ -76,6 +78,21 @@ class TaskInput(UnfoldAdminTextInputWidget):
         """Add the name of the chosen task to what the template gets."""
         context: dict[str, Any] = super().get_context(name, value, attrs)
         return context | {"note": describe_task(str(value or ""))}
+
+
+class TargetInput(UnfoldAdminTextInputWidget):
+    """A text input that proposes what tasks have in Qlik Sense."""
+
+    template_name = "schedules/target_input.html"
+
+    def __init__(self, read: Callable[[], Sequence[str]], attrs: dict[str, Any]) -> None:
+        super().__init__({**attrs, "autocomplete": "off", "spellcheck": "false"})
+        self._read = read
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Add the proposals to what the template gets."""
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        return context | {"list": self.attrs["list"], "proposals": self._read()}
 
 
 class LinesField(forms.CharField):
@@ -145,6 +162,7 @@ class ScheduleForm(ScheduleModelForm):
         fields = (
             "title",
             "qlik_task_id",
+            *TARGET,
             "tags",
             "cron_schedule",
             "timezone",
@@ -162,6 +180,8 @@ class ScheduleForm(ScheduleModelForm):
         )
         labels = {
             "qlik_task_id": "Qlik task",
+            "target_tag": "All with the tag",
+            "target_property": "All with the custom property",
             "misfire_grace": "Missed means later than",
             "retry_deadline": "Try again for",
             "max_attempts": "Attempts at most",
@@ -171,6 +191,9 @@ class ScheduleForm(ScheduleModelForm):
         help_texts = {
             "qlik_task_id": "Type a part of the task’s name or app and choose it, or paste its id, such as "
             "0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b; the Qlik Management Console shows it under Tasks, in the column ID.",
+            "target_tag": "Each time, all enabled tasks are started that have this tag in Qlik Sense, beside the task "
+            "above; leave that empty to start these alone. Which they are is read every five minutes.",
+            "target_property": "Or this custom property with its value, as Name=Value: Department=Finance.",
             "cron_schedule": _CRON_HELP,
             "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
             "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
@@ -181,6 +204,8 @@ class ScheduleForm(ScheduleModelForm):
         }
         widgets = {
             "qlik_task_id": TaskInput({**_CHOICES, "list": "qlik-tasks", "class": "cell-code"}),
+            "target_tag": TargetInput(read_tags, {"list": "qlik-tags"}),
+            "target_property": TargetInput(read_properties, {"list": "qlik-properties"}),
             "cron_schedule": UnfoldAdminTextInputWidget({**_PREVIEWS, "class": "cell-code"}),
             "timezone": TimeZoneInput({**_PREVIEWS, "list": "time-zones"}),
         }
@@ -190,8 +215,15 @@ class ScheduleForm(ScheduleModelForm):
         # Someone who may only look gets a form without fields
         if "startup_state" in self.fields:
             self._prepare_startup_state()
+            self.fields["qlik_task_id"].required = False
+            if self.initial.get("qlik_task_id") == NO_TASK_ID:
+                self.initial["qlik_task_id"] = ""
             if self.instance.max_runs is not None:
                 self.fields["max_runs"].help_text += f" So far: {self.instance.runs_planned:,}."
+
+    def clean_qlik_task_id(self) -> str:
+        """Take nothing for no task; the model says whether a tag or a property has to stand in."""
+        return self.cleaned_data["qlik_task_id"] or NO_TASK_ID
 
     def clean_tags(self) -> Any:
         """Leave tags that nobody touched as they are, even where lines cannot express them."""

@@ -25,10 +25,23 @@ from schedules.admin.filters import HasText
 from schedules.admin.moments import format_distance, format_utc
 from schedules.known_tasks import NoTasksError, find_task, last_read_at, refresh_tasks
 from schedules.models import QlikTask, Schedule
+from schedules.targets import TaskIndex
 
 #: Of the tasks that fit what is typed so many are proposed
 CHOICES_SHOWN = 50
 _SCHEDULES_NAMED = 20
+
+
+def read_tags() -> list[str]:
+    """Return the tags that tasks have, in alphabetical order."""
+    lists = QlikTask.objects.exclude(tags=[]).order_by().values_list("tags", flat=True)
+    return sorted({tag for tags in lists for tag in tags}, key=str.casefold)
+
+
+def read_properties() -> list[str]:
+    """Return the custom properties that tasks have, as Name=Value, in alphabetical order."""
+    lists = QlikTask.objects.exclude(custom_properties=[]).order_by().values_list("custom_properties", flat=True)
+    return sorted({f"{name}={value}" for pairs in lists for name, value in pairs}, key=str.casefold)
 
 
 class TaskStateFilter(admin.SimpleListFilter):
@@ -58,8 +71,7 @@ class TaskTagFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the tags of all tasks in alphabetical order."""
-        lists = QlikTask.objects.exclude(tags=[]).order_by().values_list("tags", flat=True)
-        return [(tag, tag) for tag in sorted({tag for tags in lists for tag in tags}, key=str.casefold)]
+        return [(tag, tag) for tag in read_tags()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[QlikTask]) -> QuerySet[QlikTask]:
         """Keep the tasks with the chosen tag."""
@@ -149,8 +161,11 @@ class QlikTaskAdmin(ModelAdmin):
     @admin.display(description="started by schedules")
     def used_by(self, task: QlikTask) -> SafeString | str:
         """Return links to the schedules that start the task, or that none does."""
-        found = Schedule.objects.annotate(task_id=Lower("qlik_task_id")).filter(task_id=task.pk).order_by("title")
-        schedules = list(found[: _SCHEDULES_NAMED + 1])
+        own = Schedule.objects.annotate(task_id=Lower("qlik_task_id")).filter(task_id=task.pk)
+        aiming = Schedule.objects.exclude(target_tag="", target_property="")
+        index = TaskIndex([task])
+        found = {*own[: _SCHEDULES_NAMED + 1], *(found for found in aiming if task.pk in index.resolve(found))}
+        schedules = sorted(found, key=lambda schedule: str(schedule.title))
         links: list[tuple[str]] = [
             (cells.link(reverse("admin:schedules_schedule_change", args=[schedule.pk]), schedule.title),)
             for schedule in schedules[:_SCHEDULES_NAMED]

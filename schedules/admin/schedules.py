@@ -24,14 +24,17 @@ from schedules.admin import cells
 from schedules.admin.backfill import BackfillPage
 from schedules.admin.filters import StateFilter, TagFilter
 from schedules.admin.forecast import ForecastPage
-from schedules.admin.forms import LIMITS, ScheduleForm, clean_limits, has_limits, read_limits
+from schedules.admin.forms import LIMITS, TARGET, ScheduleForm, clean_limits, has_limits, read_limits
 from schedules.admin.moments import format_distance, format_in_zone, format_utc
 from schedules.admin.operations import GONE, OPERATIONS, PAUSE, origin_of
 from schedules.admin.pauses import PauseForm, ask_for_pause
 from schedules.admin.preview import Preview
 from schedules.admin.qlik_tasks import TaskChoice
+from schedules.known_tasks import describe_tasks
 from schedules.models import Run, Schedule, ScheduleChange
+from schedules.targets import describe_target, has_target
 from schedules.task_warnings import find_known, list_warnings
+from schedules.validators import NO_TASK_ID
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -159,7 +162,9 @@ class ScheduleAdmin(TaskChoice, BackfillPage, ForecastPage):
     def listed_task(self, row: ListedRow) -> SafeString:
         """Return the task's name, its id as it is copied, and what looks wrong with it."""
         warning = cells.caution(row.task_warning) if row.task_warning else ""
-        return cells.stack(row.task_name, cells.code(row.qlik_task_id), warning)
+        task_id = "" if row.qlik_task_id == NO_TASK_ID else cells.code(row.qlik_task_id)
+        target = f"all with {describe_target(row)}" if has_target(row) else ""
+        return cells.stack(row.task_name or target, task_id, target if row.task_name else "", warning)
 
     @admin.display(description="id in the API")
     def public_id(self, schedule: Schedule) -> SafeString:
@@ -178,8 +183,10 @@ class ScheduleAdmin(TaskChoice, BackfillPage, ForecastPage):
         """Show the id of a schedule that has one, and labels to whom may not edit the tags."""
         may_edit = obj is None or self.has_change_permission(request, obj)
         identity = ["title", "qlik_task_id", "tags" if may_edit else "listed_tags", "public_id"]
+        aims = obj is not None and has_target(obj)
         return [
             (None, {"fields": identity if obj else identity[:-1]}),
+            ("Several tasks", {"fields": TARGET, "classes": [] if aims else ["collapse"]}),
             ("When", {"fields": ["cron_schedule", "timezone", "preview"]}),
             (
                 "After a stop or a gap" if obj else "To begin with",
@@ -327,6 +334,7 @@ class ScheduleAdmin(TaskChoice, BackfillPage, ForecastPage):
             "state": self.state(schedule),
             "problem": schedule.problem,
             "warning": list_warnings([schedule]).get(schedule.pk, ""),
+            "tasks": describe_tasks(schedule) if has_target(schedule) else "",
             "next_start": self.next_start(schedule),
             "last_run": self.last_run(schedule),
             "is_started": schedule.enabled,

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from schedules import services
-from schedules.known_tasks import find_task
+from schedules.known_tasks import describe_tasks
 from schedules.management.terminal import wrap
 from schedules.models import Run, Schedule
 from schedules.serializers import LIMITS, PAUSE, ScheduleSerializer
@@ -45,8 +45,7 @@ def _facts_of(schedule: Schedule, *, now: datetime) -> Iterator[tuple[str, str]]
     yield "when", f"{schedule.cron_schedule} ({schedule.timezone}){words}"
     due_at = schedule.next_due_at(after=now)
     yield "next start", f"{due_at:%Y-%m-%d %H:%M:%S} UTC" if due_at else "none"
-    task = find_task(str(schedule.qlik_task_id))
-    yield "Qlik task", f"{schedule.qlik_task_id}{f' {task.name}, app {task.app_name}' if task else ''}"
+    yield "Qlik task", describe_tasks(schedule)
     last = Run.objects.filter(schedule_id=schedule.pk).first()
     yield "last run", f"{last.state}, due {last.due_at:%Y-%m-%d %H:%M:%S} UTC" if last else "none yet"
     if schedule.tags:
