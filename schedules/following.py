@@ -88,6 +88,11 @@ class OpenRun:
         """Whether nobody knew, up to now, whether it was started."""
         return self.state == Run.State.UNSURE
 
+    def may_have_begun_at(self, moment: datetime) -> bool:
+        """Return whether its call may have begun a session at this moment, by this service's clock."""
+        latest = self.answered_at or self.called_at + longest_call()
+        return self.called_at - CLOCK_MARGIN <= moment <= latest + CLOCK_MARGIN
+
 
 class Change(NamedTuple):
     """New values of a run's columns."""
@@ -211,41 +216,43 @@ def _attach(open_runs: Sequence[OpenRun], picture: Picture) -> list[OpenRun]:
 
     Left out are runs whose session may be that of a call that is on its way: the next time will tell.
     """
-    sought = {run.task_id for run in open_runs if not run.session}
-    found = [session for task_id in sought for _, session in picture.begun.get(task_id, ())]
+    unsure = [run for run in open_runs if not run.session]
+    found = [session for task_id in {run.task_id for run in unsure} for _, session in picture.begun.get(task_id, ())]
+    if not found:
+        return list(open_runs)
     # Before what is taken, or a call that is recorded between the two would be in neither
-    calling = _list_calling() if found else set()
+    calling = _list_calling()
     # A session belongs to one run. It may also be that of a start by somebody else, at the very moment
-    taken = set(Run.objects.filter(qrs_session__in=found).values_list("qrs_session", flat=True)) if found else set()
-    attached = []
-    for run in open_runs:
-        session = run.session or _find_session(run, picture.begun.get(run.task_id, ()), taken=taken)
-        if session and not run.session:
-            if str(run.task_id) in calling:
-                continue
-            taken.add(session)
-        attached.append(replace(run, session=session))
-    return attached
+    taken = set(Run.objects.filter(qrs_session__in=found).values_list("qrs_session", flat=True))
+    matched = _match_sessions(unsure, picture, taken=taken)
+    return [
+        replace(run, session=run.session or matched.get(run.id))
+        for run in open_runs
+        if run.id not in matched or str(run.task_id) not in calling
+    ]
+
+
+def _match_sessions(
+    unsure: Sequence[OpenRun], picture: Picture, *, taken: Collection[UUID | None]
+) -> Mapping[UUID, UUID]:
+    """Return the sessions that calls have begun, by their runs: of several, the one that began nearest to the call."""
+    pairs = sorted(
+        (abs(moment - run.called_at), run.id, session)
+        for run in unsure
+        for moment, session in picture.begun.get(run.task_id, ())
+        if session not in taken and run.may_have_begun_at(moment)
+    )
+    matched: dict[UUID, UUID] = {}
+    for _, run_id, session in pairs:
+        if run_id not in matched and session not in matched.values():
+            matched[run_id] = session
+    return matched
 
 
 def _list_calling() -> set[str]:
     """Return the tasks that a worker is about to start, or waits for the answer of."""
     task_ids = Run.objects.filter(state=Run.State.CLAIMED).values_list("qlik_task_id", flat=True)
     return {task_id.lower() for task_id in task_ids}
-
-
-def _find_session(
-    run: OpenRun, begun: Sequence[tuple[datetime, UUID]], *, taken: Collection[UUID | None]
-) -> UUID | None:
-    latest = (run.answered_at or run.called_at + longest_call()) + CLOCK_MARGIN
-    return next(
-        (
-            session
-            for moment, session in begun
-            if session not in taken and run.called_at - CLOCK_MARGIN <= moment <= latest
-        ),
-        None,
-    )
 
 
 def _judge(run: OpenRun, picture: Picture, *, now: datetime) -> Change | None:

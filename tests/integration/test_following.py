@@ -315,6 +315,18 @@ class TestUnknownOutcomes:
         assert {first.state, second.state} == {"started"}
         assert first.qrs_session != second.qrs_session
 
+    def test_of_two_unsure_runs_of_a_task_the_one_that_began_it_gets_the_session(self, run_now, simulator):
+        change_task(simulator, reload_seconds=600)
+        first, second = run_now(), run_now()
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        start(first)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+        start(second)
+
+        follow(first, second, after=timedelta(seconds=20))
+
+        assert (first.state, second.state) == ("retrying", "started")
+
     def test_a_start_by_somebody_else_long_before_is_not_taken(self, run_now, simulator):
         change_task(simulator, reload_seconds=7200)
         before = simulator.site._clock
