@@ -69,6 +69,17 @@ def describe_session(session: Session) -> Document:
 
 def describe_result(attempt: Attempt) -> Document:
     """Return one attempt of a run."""
+    if attempt.document is not None:
+        return attempt.document
+    # Asked before it is described, for it may be over in between
+    is_over = attempt.is_over
+    document = _describe_attempt(attempt)
+    if is_over:
+        attempt.document = document
+    return document
+
+
+def _describe_attempt(attempt: Attempt) -> Document:
     stopped_at = attempt.stopped_at or UNSET_AT
     duration = (attempt.stopped_at - attempt.started_at) if attempt.stopped_at else timedelta()
     log_id = str(uuid5(attempt.id, "script log")) if attempt.has_script_log else NO_ID

@@ -138,6 +138,7 @@ def _make_test(word: str, wanted: str) -> Test:
 
 def _join_alternatives(parts: list[Filter]) -> Filter:
     """Return the filter that lets through what one of them does: thousands of ids cost no more than one."""
+    parts = _merge_choices(parts)
     if len(parts) == 1:
         return parts[0]
     pinned = {
@@ -145,10 +146,18 @@ def _join_alternatives(parts: list[Filter]) -> Filter:
         for name in parts[0].pinned
         if all(name in part.pinned for part in parts)
     }
-    if pinned and all(part.path for part in parts):
-        (wanted,) = pinned.values()
-        return _make_choice(parts[0].path, wanted)
     return Filter(lambda document: any(part(document) for part in parts), pinned)
+
+
+def _merge_choices(parts: list[Filter]) -> list[Filter]:
+    """Return the filters with one for all that choose among values of the same name."""
+    choices: dict[tuple[str, ...], frozenset[str]] = {}
+    for part in parts:
+        if part.path:
+            (wanted,) = part.pinned.values()
+            choices[part.path] = choices.get(part.path, frozenset()) | wanted
+    merged = [_make_choice(path, wanted) for path, wanted in choices.items()]
+    return [*merged, *(part for part in parts if not part.path)]
 
 
 def _join_conditions(parts: list[Filter]) -> Filter:

@@ -72,6 +72,8 @@ class Attempt:
     changes: list[tuple[datetime, ExecutionStatus]] = field(default_factory=list)
     # Why it came to no good end.
     remark: str = ""
+    # How QRS tells it, kept once it is over: to make it anew for thousands in each list would take seconds.
+    document: dict[str, Any] | None = None
 
     @property
     def status(self) -> ExecutionStatus:
@@ -82,6 +84,11 @@ class Attempt:
     def entered_at(self) -> datetime:
         """Since when it is in that state."""
         return self.changes[-1][0]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it changes no more."""
+        return self.stopped_at is not None and not self.status.is_running
 
     @property
     def has_script_log(self) -> bool:
