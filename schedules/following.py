@@ -20,7 +20,7 @@ from django.db.models import Q
 
 from qlik.client import QrsClient
 from qlik.documents import ExecutionResult, ExecutionSession
-from qlik.errors import QrsError
+from qlik.errors import OutcomeUnknownError, QrsError
 from qlik.execution import ExecutionStatus
 from qlik.filters import Filter, any_of, one_of, since
 from schedules.bulk import change_runs
@@ -118,19 +118,21 @@ class Picture:
     """What QRS says at one moment: the sessions that are open, and attempts by their session, the first one first.
 
     `begun` has the sessions of each task with the moments at which they began, by this service's clock. Of the
-    sessions in `asked` everything is known.
+    sessions in `asked` everything is known, and nothing of what has begun and is over where it `is_partial`.
     """
 
     sessions: Mapping[UUID, ExecutionSession]
     attempts: Mapping[UUID, Sequence[ExecutionResult]]
     begun: Mapping[UUID, Sequence[tuple[datetime, UUID]]]
     asked: frozenset[UUID]
+    is_partial: bool = False
 
 
 def follow_runs(get_client: Callable[[], QrsClient], *, now: datetime) -> int:
-    """Ask QRS about the open runs and write what is new; return how many changed. Two calls at most.
+    """Ask QRS about the open runs and write what is new; return how many changed.
 
-    A QRS that is away is no error: the next time will do.
+    Two calls at most, and a third where the second's answer did not come. A QRS that is away is no error: the next
+    time will do.
     """
     open_runs = _read_open(now=now)
     if not open_runs or not _take_turn(now=now):
@@ -185,18 +187,33 @@ def _look(client: QrsClient, open_runs: Sequence[OpenRun], *, now: datetime) -> 
     gone = [run for run in open_runs if run.session and run.session not in sessions]
     asked = frozenset(run.session for run in gone[:_MOST_IDS] if run.session)
     unsure = [run for run in open_runs if not run.session]
-    conditions: list[Filter] = []
-    if gone:
-        conditions.append(one_of("executionID", asked))
+    by_id = [one_of("executionID", asked)] if asked else []
     # By their beginnings and not by their ends: of a run that Sense tried again, each attempt has an end of its own
-    if earliest := [run.called_at for run in (*gone[_MOST_IDS:][:1], *unsure[:1])]:
-        conditions.append(since("startTime", min(earliest) + offset - CLOCK_MARGIN))
-    results = client.list_results(where=any_of(*conditions)) if conditions else []
+    earliest = [run.called_at for run in (*gone[_MOST_IDS:][:1], *unsure[:1])]
+    begun_since = [since("startTime", min(earliest) + offset - CLOCK_MARGIN)] if earliest else []
+    results, is_partial = _list_results(client, by_id, begun_since)
     attempts: dict[UUID, list[ExecutionResult]] = defaultdict(list)
     for result in sorted(results, key=lambda result: (result.started_at or now, result.stopped_at or now)):
         if result.execution_id:
             attempts[result.execution_id].append(result)
-    return Picture(sessions, attempts, _list_begun(sessions.values(), attempts, offset=offset), asked)
+    begun = _list_begun(sessions.values(), attempts, offset=offset)
+    return Picture(sessions, attempts, begun, asked, is_partial)
+
+
+def _list_results(
+    client: QrsClient, by_id: Sequence[Filter], begun_since: Sequence[Filter]
+) -> tuple[list[ExecutionResult], bool]:
+    """Return the attempts that pass one of the filters, and whether they are those of the first filter alone."""
+    if not (by_id or begun_since):
+        return [], False
+    try:
+        return client.list_results(where=any_of(*by_id, *begun_since)), False
+    except OutcomeUnknownError as error:
+        if not (by_id and begun_since):
+            raise
+        # It may have been too long to come in time. The oldest alone, and the next one is shorter
+        logger.warning("QRS could not list all that ended, only the oldest runs are looked at: %s", error)
+        return client.list_results(where=by_id[0]), True
 
 
 def _list_begun(
@@ -214,8 +231,11 @@ def _list_begun(
 def _attach(open_runs: Sequence[OpenRun], picture: Picture) -> list[OpenRun]:
     """Return the runs, each without a session with the one that its call began, where there is one.
 
-    Left out are runs whose session may be that of a call that is on its way: the next time will tell.
+    Left out are runs whose session may be that of a call that is on its way, and all without one where it was not
+    told what has begun: the next time will tell.
     """
+    if picture.is_partial:
+        return [run for run in open_runs if run.session]
     unsure = [run for run in open_runs if not run.session]
     found = [session for task_id in {run.task_id for run in unsure} for _, session in picture.begun.get(task_id, ())]
     if not found:

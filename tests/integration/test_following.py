@@ -177,6 +177,23 @@ class TestReloads:
         assert set(Run.objects.values_list("state", "reload_attempts")) == {("succeeded", 2)}
         assert {round((run.ended_at - run.reload_started_at).total_seconds()) for run in Run.objects.all()} == {250}
 
+    def test_of_more_than_can_be_listed_in_time_the_oldest_are_told(self, run_now, simulator, make_started):
+        """Or else the list would grow, and never be answered again."""
+        tasks_of_site = [Task(id=uuid4(), name=f"Task {number}", app="App", reload_seconds=1) for number in range(60)]
+        simulator.site.put_tasks(tasks_of_site, keep_others=True)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+        unsure = run_now()
+        start(unsure)
+        make_started([task.id for task in tasks_of_site])
+        pass_time(simulator, HOUR)
+
+        simulator.add_fault(Fault(kind=FaultKind.HANG, delay_ms=3000, calls=("results",), count=1))
+        assert follow(unsure, after=timedelta(seconds=20)) == 50
+        assert unsure.state == "unsure", "what began since was not told"
+
+        assert follow(unsure, after=timedelta(seconds=40)) == 11
+        assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
+
     def test_thousands_cost_two_calls(self, simulator, make_schedule, make_started):
         tasks_of_site = [
             Task(id=uuid4(), name=f"Task {number}", app="App", reload_seconds=30 if number % 2 else 7200)
