@@ -32,10 +32,11 @@ bench:  ## Measure beside other schedulers, half an hour; QUICK=1: minutes
 	$(PYTHON_HERE) -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 	$(if $(ONLY),,$(PYTHON_HERE) -m tests.benchmarks.bench_forecast)
 
-chaos:  ## Kill, freeze and cut off what a running service needs, for an hour
+chaos:  ## Kill, freeze and cut off what a running service needs, an hour and a half
 	@scripts/setup dev
 	$(PYTHON_HERE) -m pytest tests/acceptance -k kill
 	$(PYTHON_HERE) -m tests.chaos
+	$(PYTHON_HERE) -m tests.chaos.day
 
 lock:  ## Write requirements/*.txt anew from the .in files; needs uv
 	$(LOCK) requirements/base.in -o requirements/base.txt

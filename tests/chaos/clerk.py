@@ -24,23 +24,23 @@ from django.utils import timezone  # noqa: E402
 
 from schedules import services  # noqa: E402
 from schedules.changes import Origin  # noqa: E402
-from schedules.models import Schedule, ScheduleChange  # noqa: E402
+from schedules.models import Schedule, ScheduleChange, from_epoch  # noqa: E402
 
 ORIGIN = Origin(ScheduleChange.Source.COMMAND, "chaos")
 
 
 def create(rows: Sequence[dict[str, Any]]) -> list[int]:
     """Create schedules; return their keys."""
-    schedules = [
-        Schedule(
-            **row | {"misfire_grace": timedelta(seconds=row["misfire_grace"])},
-            timezone="UTC",
-            created_at=timezone.now(),
-        )
-        for row in rows
-    ]
+    schedules = [Schedule(**read_values(row), timezone="UTC", created_at=timezone.now()) for row in rows]
     services.add_schedules(schedules, origin=ORIGIN)
     return [schedule.pk for schedule in schedules]
+
+
+def read_values(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a schedule's values with durations and moments, which JSON has as seconds and seconds since 1970."""
+    durations = {name: timedelta(seconds=row[name]) for name in row.keys() & {"misfire_grace", "retry_deadline"}}
+    moments = {name: from_epoch(row[name]) for name in row.keys() & {"starts_at", "ends_at"}}
+    return row | durations | moments
 
 
 def edit(names: Sequence[str], values: dict[str, Any]) -> list[float]:
@@ -51,6 +51,11 @@ def edit(names: Sequence[str], values: dict[str, Any]) -> list[float]:
             setattr(schedule, name, value)
     services.edit_schedules(schedules, origin=ORIGIN)
     return [schedule.armed_at.timestamp() for schedule in schedules]
+
+
+def delete(names: Sequence[str]) -> None:
+    """Delete schedules."""
+    services.delete_schedules(names, origin=ORIGIN)
 
 
 def problem(pk: int) -> str:
@@ -73,7 +78,7 @@ def api_list() -> int:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, edit, problem, admin_list, api_list)
+    function.__name__: function for function in (create, edit, delete, problem, admin_list, api_list)
 }
 
 

@@ -92,6 +92,7 @@ class Site:
         random: Random,
         qrs_timeout: str = "1,2",
         has_clock: bool = False,
+        simulator: Sequence[str] = (),
         **settings: str,
     ) -> None:
         self.folder = workshop.make_folder()
@@ -104,7 +105,9 @@ class Site:
         self.programs: list[Program] = []
         self.clock_file = self.folder / "clock.txt"
         self._workshop = workshop
-        self._journal_file = self.folder / "journal.jsonl"
+        self._simulator_options = simulator
+        self.journal_file = self.folder / "journal.jsonl"
+        self.reload_file = self.folder / "reloads.jsonl"
         self._ports = free_port(), free_port()
         self._stack = ExitStack()
         self._settings = {
@@ -202,7 +205,7 @@ class Site:
 
     def starts(self) -> list[Start]:
         """Return the starts that the simulator has accepted."""
-        return read_starts(self._journal_file)
+        return read_starts(self.journal_file)
 
     def count_open(self, **values: Any) -> int:
         """Return how many runs have no final state yet."""
@@ -265,8 +268,9 @@ class Site:
     def _start_simulator(self) -> Program:
         port, control_port = self._ports
         ports = ("--port", str(port), "--control-port", str(control_port), "--speed", "100")
-        files = ("--certificates", str(self._workshop.certificates), "--journal", str(self._journal_file))
-        return self._start("simulator", "-m", "qlik.simulator", *ports, *files)
+        folder = ("--certificates", str(self._workshop.certificates))
+        files = ("--journal", str(self.journal_file), "--runs", str(self.reload_file))
+        return self._start("simulator", "-m", "qlik.simulator", *ports, *folder, *files, *self._simulator_options)
 
     def _start(self, name: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Program:
         log = self.folder / f"{name}-{len(self.programs)}.log"
