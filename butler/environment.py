@@ -112,6 +112,19 @@ def read_redis_url(name: str, *, default: str) -> str:
     return value
 
 
+def read_alert_urls(name: str) -> list[str]:
+    """Return the value of `name`, apprise URLs with commas or white space between them; none for an empty value.
+
+    Only their form is looked at, and what is said of a wrong one does not repeat it: all of it may be a secret.
+    """
+    urls = [url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", read_text(name)) if url]
+    for number, url in enumerate(urls, 1):
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url.rstrip(", ")):
+            rule = "must be apprise URLs such as mailto://..., with commas or spaces between them"
+            raise _wrong(name, f"URL {number} of {len(urls)}, not shown here", rule)
+    return [url.rstrip(", ") for url in urls]
+
+
 def read_secret_key(name: str, *, kept_in: Path) -> str:
     """Return the value of `name`, or else the key in the file `kept_in`, made there at the first start.
 

@@ -44,6 +44,10 @@ BUTLER_FOLLOW_RELOADS = settings_from.read_choice("BUTLER_FOLLOW_RELOADS", defau
 BUTLER_ALLOWED_TASKS = settings_from.read_list("BUTLER_ALLOWED_TASKS")
 BUTLER_ALLOWED_TAGS = settings_from.read_list("BUTLER_ALLOWED_TAGS")
 BUTLER_ALLOWED_CUSTOM_PROPERTIES = settings_from.read_list("BUTLER_ALLOWED_CUSTOM_PROPERTIES")
+# Who is told when something is the matter, beside the channels of the admin
+BUTLER_ALERT_URLS = settings_from.read_alert_urls("BUTLER_ALERT_URLS")
+# 0 is never
+BUTLER_ALERT_SLOW_FACTOR = settings_from.read_whole_number("BUTLER_ALERT_SLOW_FACTOR", default=3, least=0, most=1000)
 REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # The Qlik Sense Repository Service
@@ -178,6 +182,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_RESULT_EXPIRES = None
 CELERY_TIMEZONE = "UTC"
+CELERY_IMPORTS = ["schedules.alert_tasks"]
 CELERY_WORKER_CONSUMER = "butler.consumer:PromptConsumer"
 CELERY_WORKER_POOL = "threads"
 # Messages in hand at once; the calls that they ask for share BUTLER_WORKER_CONCURRENCY threads
@@ -193,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     # Two calls of QRS each time, whatever the number of runs
     "butler: follow runs": {"task": "schedules.follow_runs", "schedule": every(15), "options": {"expire_seconds": 15}},
     "butler: read tasks": {"task": "schedules.read_tasks", "schedule": every(300), "options": {"expire_seconds": 300}},
+    "butler: watch": {"task": "schedules.watch", "schedule": every(10), "options": {"expire_seconds": 10}},
 }
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
@@ -213,6 +219,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         # ... and housekeeping each time
         "celery.beat": {"level": "WARNING"},
+        # What a service answers may have parts of an address, which is a secret; the queue tells what went wrong
+        "apprise": {"handlers": [], "level": "WARNING", "propagate": False},
         "django.server": {"handlers": ["console"], "propagate": False},
     },
 }

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run, Schedule
-from schedules.policies import Misfire, Overlap, Retry, maintenance_message, pause_message
+from schedules.policies import MISFIRE_MARK, Misfire, Overlap, Retry, maintenance_message, pause_message
 from schedules.runs import OCCURRENCES, move_runs
 from schedules.turns import take_turn
 
@@ -286,7 +286,7 @@ def _reason_to_drop(run: ClaimedRun, rule: _Rule | None, *, now: datetime) -> st
         return ""
     if run.was_postponed:
         return f"Overdue by more than {rule.grace}, and a later run replaces it." if _is_replaced(run) else ""
-    missed = f"Misfire: no worker took it within {rule.grace}"
+    missed = f"{MISFIRE_MARK} no worker took it within {rule.grace}"
     if rule.misfire == Misfire.SKIP:
         return f"{missed}."
     return f"{missed}, and a later run replaces it." if _is_replaced(run) else ""

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from schedules.models import TIMETABLE_COLUMNS, Maintenance, Run, Schedule, from_epoch, make_timetable
-from schedules.policies import Misfire, maintenance_message, pause_message, settle_missed
+from schedules.policies import MISFIRE_MARK, Misfire, maintenance_message, pause_message, settle_missed
 from schedules.runs import OCCURRENCES, PlannedRun
 from schedules.targets import Target, TaskIndex, explain_no_tasks, has_target
 from schedules.timetable import Timetable
@@ -139,7 +139,7 @@ class Circumstances:
             on_time = [instant for instant in on_time if instant not in closed]
         if missed:
             settled = settle_missed(missed, misfire=entry.misfire, is_replaced=is_replaced or bool(on_time))
-            yield from self._skip(entry, settled.skipped, "Misfire: beat was not planning when it was due.")
+            yield from self._skip(entry, settled.skipped, f"{MISFIRE_MARK} beat was not planning when it was due.")
             yield from self._run(entry, settled.catch_up, Run.Reason.CATCH_UP)
         yield from self._run(entry, on_time, Run.Reason.SCHEDULED)
 

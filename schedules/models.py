@@ -15,6 +15,16 @@ from django.db import models
 from django_celery_beat.models import PeriodicTask
 
 from qlik.execution import ExecutionStatus
+
+# Django looks for models here
+from schedules.alert_models import (
+    AlertChannel,
+    AlertCondition,
+    AlertMessage,
+    AlertSighting,
+    AlertTelling,
+    AlertWatch,
+)
 from schedules.cron import CronExpression
 from schedules.policies import Misfire, Overlap
 from schedules.timetable import Timetable, jitter_offset, parse_dates
@@ -35,6 +45,27 @@ from schedules.validators import (
     validate_task_of_schedule,
     validate_time_zone,
 )
+
+__all__ = [
+    "START_RUNS_TASK",
+    "TIMETABLE_COLUMNS",
+    "Absence",
+    "AlertChannel",
+    "AlertCondition",
+    "AlertMessage",
+    "AlertSighting",
+    "AlertTelling",
+    "AlertWatch",
+    "Lease",
+    "Maintenance",
+    "QrsSite",
+    "ReadableColumn",
+    "Run",
+    "Schedule",
+    "ScheduleChange",
+    "from_epoch",
+    "make_timetable",
+]
 
 #: Name of the Celery task that starts runs. Beat publishes it with the runs' ids.
 START_RUNS_TASK = "schedules.start_runs"

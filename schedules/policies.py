@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 
+#: How the message of a run begins that was skipped because it was missed
+MISFIRE_MARK = "Misfire:"
+
 
 class Misfire(StrEnum):
     """What to do with occurrences that were missed by more than the grace."""

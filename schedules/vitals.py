@@ -34,7 +34,8 @@ _OPEN = (
     Run.State.WAITING,
     Run.State.UNSURE,
 )
-_RENEWAL = "Export new certificates in the QMC and put them in its place; a restart is not needed."
+#: What to do about a certificate
+RENEWAL = "Export new certificates in the QMC and put them in its place; a restart is not needed."
 _UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
 
 
@@ -96,7 +97,7 @@ class Vitals:
         soon = self.read_at + EXPIRY_NOTICE
         expiring = [
             f"{certificate.file} expires on {certificate.expires_at:%Y-%m-%d at %H:%M} UTC,"
-            f" in {(certificate.expires_at - self.read_at).days} days. No task can start then. {_RENEWAL}"
+            f" in {(certificate.expires_at - self.read_at).days} days. No task can start then. {RENEWAL}"
             for certificate in self.certificates
             if self.read_at < certificate.expires_at <= soon
         ]
@@ -142,7 +143,7 @@ class Vitals:
         for certificate in self.certificates:
             if certificate.expires_at <= self.read_at:
                 moment = f"{certificate.expires_at:%Y-%m-%d at %H:%M} UTC"
-                yield f"{certificate.file} expired on {moment}, so no task can start. {_RENEWAL}"
+                yield f"{certificate.file} expired on {moment}, so no task can start. {RENEWAL}"
 
 
 def read_vitals() -> Vitals:
@@ -159,7 +160,7 @@ def read_vitals() -> Vitals:
         longest_waiting=_find_longest_waiting(now=now),
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),
-        certificates=_list_certificates(),
+        certificates=list_certificates(),
         qrs=QrsSite.objects.filter(pk=1).first() or QrsSite(),
         misdirected_schedules=count_misdirected(),
     )
@@ -194,7 +195,8 @@ def _find_longest_waiting(*, now: datetime) -> Waiting | None:
     return None if found is None else Waiting(found[0], max(now - found[1], timedelta(0)))
 
 
-def _list_certificates() -> list[CertificateExpiry]:
+def list_certificates() -> list[CertificateExpiry]:
+    """Return those that calls of QRS need, with their ends; none where this process cannot read them."""
     try:
         return list_expiries(qrs_settings())
     except (CertificateError, ValueError):

@@ -12,6 +12,8 @@ atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
 
 os.environ |= {
     "BUTLER_DATA_DIR": _DATA_DIR,
+    "BUTLER_ALERT_SLOW_FACTOR": "",
+    "BUTLER_ALERT_URLS": "",
     "BUTLER_DIALECT": "4",
     "BUTLER_HOST": "127.0.0.1",
     "BUTLER_PORT": "8080",
