@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from butler.address import is_loopback
 from qlik.client import QrsClient
 from qlik.errors import CertificateError
+from schedules.alert_sender import AlertUrlError, check_url
 from schedules.qrs import qrs_settings
 from schedules.validators import validate_task_id
 
@@ -65,6 +66,20 @@ def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]
             checks.Warning("QRS_VERIFY is off: anyone in the network can pose as QRS.", hint=hint, id="butler.W001")
         ]
     return []
+
+
+@checks.register(QRS_TAG, deploy=True)
+def check_alert_urls(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse URLs that no alert can be sent to: it would be noticed in the night when one is needed."""
+    found: list[checks.CheckMessage] = []
+    for number, url in enumerate(settings.BUTLER_ALERT_URLS, 1):
+        try:
+            check_url(url)
+        except AlertUrlError as error:
+            place = f"URL {number} of {len(settings.BUTLER_ALERT_URLS)}"
+            hint = "docs/how-to/alerts.md has examples. Special characters are written as in every URL, @ as %40."
+            found.append(checks.Error(f"BUTLER_ALERT_URLS, {place}: {error}", hint=hint, id="butler.E005"))
+    return found
 
 
 def _is_task_id(text: str) -> bool:

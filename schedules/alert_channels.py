@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -74,8 +75,9 @@ class Trial:
 
 def list_channels() -> list[Channel]:
     """Return all channels, the disabled among them, by name; those of the environment are last."""
-    stored = AlertChannel.objects.prefetch_related("schedules")
-    return [*map(_from_row, stored), *_from_environment()]
+    rows = list(AlertChannel.objects.all())
+    chosen = _read_chosen() if rows else {}
+    return [*(_from_row(row, schedule_pks=chosen.get(row.pk, ())) for row in rows), *_from_environment()]
 
 
 def get_channel(name: str) -> Channel:
@@ -84,11 +86,6 @@ def get_channel(name: str) -> Channel:
         if channel.name == name:
             return channel
     raise UnknownChannelError(name)
-
-
-def channel_of(row: AlertChannel) -> Channel:
-    """Return the channel that a row stands for."""
-    return _from_row(row)
 
 
 def send_test(channel: Channel) -> Trial:
@@ -106,7 +103,16 @@ def send_test(channel: Channel) -> Trial:
     return Trial(is_sent=True, seconds=time.monotonic() - begun)
 
 
-def _from_row(row: AlertChannel) -> Channel:
+def _read_chosen() -> Mapping[int, set[int]]:
+    """Return the keys of the schedules that channels are for; a schedule's row may be broken by hand."""
+    chosen: defaultdict[int, set[int]] = defaultdict(set)
+    pairs = AlertChannel.schedules.through.objects.values_list("alertchannel_id", "schedule_id")
+    for channel_pk, schedule_pk in pairs:
+        chosen[channel_pk].add(schedule_pk)
+    return chosen
+
+
+def _from_row(row: AlertChannel, *, schedule_pks: Iterable[int]) -> Channel:
     return Channel(
         key=f"db:{row.pk}",
         name=row.name,
@@ -114,7 +120,7 @@ def _from_row(row: AlertChannel) -> Channel:
         is_enabled=row.is_enabled,
         events=frozenset(row.events),
         tags=frozenset(row.tags),
-        schedule_pks=frozenset(schedule.pk for schedule in row.schedules.all()),
+        schedule_pks=frozenset(schedule_pks),
         quiet=row.quiet_time,
         tells_recovery=row.tells_recovery,
         title_template=row.title_template,

@@ -95,7 +95,9 @@ def find_in_closed(*, since: datetime, until: datetime) -> Iterator[Finding]:
     """Yield what the runs say that were closed in this time, the earliest first; each is of that moment."""
     key = since, UUID(int=0)
     usual = _UsualDurations()
-    while rows := _read(_after(key).filter(closed_at__lte=until).order_by("closed_at", "pk")[:PART]):
+    rows: list[_Row] | None = None
+    while rows is None or len(rows) == PART:
+        rows = _read(_after(key).filter(closed_at__lte=until).order_by("closed_at", "pk")[:PART])
         for row in rows:
             closed_at = row.closed_at or until
             for event, is_bad in judge_run(_facts_of(row, usual), slow_factor=settings.BUTLER_ALERT_SLOW_FACTOR):
@@ -235,10 +237,11 @@ def _tell_start(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple
         "unreachable": "Qlik Sense was not reached, so the task was not started.",
         "unknown": "Contact was lost in the middle of the call, so nobody knows whether the task was started.",
     }[row.state]
-    return f"{what} {row.message}".rstrip(), _START_ADVICE[row.state]
+    return f"{what} {row.message}".rstrip(), ADVICE[row.state]
 
 
-_START_ADVICE = {
+#: What to do about a start that failed, by the state of the run
+ADVICE = {
     "refused": "Look in the Qlik Management Console whether the task is there and enabled, and whether the user of "
     "this service may start it. Then press “Run now” on the page of the schedule.",
     "unreachable": "Look whether the Qlik Sense services run and can be reached from here. Once they can, press “Run "

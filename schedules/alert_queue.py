@@ -50,9 +50,10 @@ def send_due() -> int:
     One worker at a time does it, so that a service that hangs never holds more than one of all the workers' hands.
     """
     now = timezone.now()
-    if _claims().filter(claimed_at__gt=now - CLAIM_LIMIT).exists():
+    messages = list(AlertMessage.objects.filter(_claimable(now=now) | Q(state=State.SENDING)).order_by("pk"))
+    if any(message.state == State.SENDING and not _is_lost(message, now=now) for message in messages):
         return 0
-    waiting = _list_due(now=now)
+    waiting = _group(messages)
     channels = {channel.key: channel for channel in list_channels() if channel.is_enabled} if waiting else {}
     for key in waiting.keys() - channels.keys():
         _give_up(waiting.pop(key), now=now)
@@ -104,21 +105,21 @@ def list_unsent() -> Mapping[str, frozenset[Kind]]:
     return {key: frozenset(found) for key, found in kinds.items()}
 
 
-def _claims() -> QuerySet[AlertMessage]:
-    return AlertMessage.objects.filter(state=State.SENDING)
-
-
 def _claimable(*, now: datetime) -> Q:
     lost = Q(state=State.SENDING, claimed_at__lte=now - CLAIM_LIMIT)
     return Q(state=State.PENDING, next_try_at__lte=now) | lost
 
 
-def _list_due(*, now: datetime) -> dict[str, deque[AlertMessage]]:
-    """Return what is to be sent, by channel key, the oldest first."""
-    due: defaultdict[str, deque[AlertMessage]] = defaultdict(deque)
-    for message in AlertMessage.objects.filter(_claimable(now=now)).order_by("pk"):
-        due[message.channel_key].append(message)
-    return dict(due)
+def _is_lost(message: AlertMessage, *, now: datetime) -> bool:
+    return message.claimed_at is None or message.claimed_at <= now - CLAIM_LIMIT
+
+
+def _group(messages: Iterable[AlertMessage]) -> dict[str, deque[AlertMessage]]:
+    """Return the messages by channel key, the oldest first."""
+    by_channel: defaultdict[str, deque[AlertMessage]] = defaultdict(deque)
+    for message in messages:
+        by_channel[message.channel_key].append(message)
+    return dict(by_channel)
 
 
 def _send_round(waiting: dict[str, deque[AlertMessage]], channels: Mapping[str, Channel]) -> int:
@@ -140,12 +141,11 @@ def _send_round(waiting: dict[str, deque[AlertMessage]], channels: Mapping[str, 
 
 def claim_message(message: AlertMessage, *, now: datetime) -> bool:
     """Make this worker the one that sends the message; return whether it is now."""
-    worker = name_this_process()
-    claim = {"state": State.SENDING, "claimed_at": now, "worker": worker, "attempts": F("attempts") + 1}
+    claim = {"state": State.SENDING, "claimed_at": now, "worker": name_this_process(), "attempts": F("attempts") + 1}
     if not AlertMessage.objects.filter(_claimable(now=now), pk=message.pk).update(**claim):
         return False
     message.refresh_from_db()
-    return message.claimed_at == now and message.worker == worker
+    return True
 
 
 def record_attempt(message: AlertMessage, *, problem: str) -> None:

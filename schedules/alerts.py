@@ -1,13 +1,13 @@
 """Alerts: what is the matter is noted once, and told to those who want to hear of it.
 
 A look reads what came to its end since the last one, with an overlap, for a row may become visible later than its
-moment says. What counts is noted by run, so reading it twice does no harm. All that a look writes is one transaction
-behind a fence: of two at the same time one writes nothing.
+moment says. What counts is noted by run, so reading it twice does no harm. A look reads all it needs, decides, and then
+writes in one short transaction behind a fence: of two at the same time one writes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -30,7 +30,6 @@ from schedules.alert_rules import (
     AlertEvent,
     Finding,
     Item,
-    Key,
     Kind,
     Matter,
     Telling,
@@ -59,15 +58,44 @@ SIGHTINGS_KEPT = timedelta(days=1)
 HISTORY_KEPT = timedelta(days=90)
 
 _PART = 500
+#: What of a condition changes while it is open
+_CHANGING = ("since_at", "last_at", "count", "ended_at", "is_settled", "run_id", "state", "due_at", "what", "advice")
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Found:
     """What a look has found, and how far it has seen."""
 
     findings: Sequence[Finding]
     seen_through: datetime
     slow_look_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who has been told what, before this look."""
+
+    tags: Mapping[int, Sequence[str]]
+    told: Mapping[tuple[int, str], Told]
+    sent: Mapping[str, Mapping[Kind, Sequence[datetime]]]
+    unsent: Mapping[str, frozenset[Kind]]
+
+    def items_of(self, channel: Channel, rows: Sequence[AlertCondition]) -> Iterator[Item]:
+        """Yield what the channel is to hear of; the ids are the places in `rows`, for a new one has no key yet."""
+        for place, row in enumerate(rows):
+            event = AlertEvent(row.event)
+            tags = self.tags.get(row.schedule_pk, ()) if row.schedule_pk is not None else ()
+            if channel.wants(event, schedule_pk=row.schedule_pk, tags=tags):
+                told = self.told.get((row.pk, channel.key))
+                yield Item(place, event, row.count, row.ended_at is not None, row.state, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A message to be, and the conditions that it tells of."""
+
+    message: AlertMessage
+    rows: Sequence[AlertCondition]
 
 
 def look() -> int:
@@ -77,53 +105,36 @@ def look() -> int:
     """
     now = timezone.now()
     channels = [channel for channel in list_channels() if channel.is_enabled]
+    watch = AlertWatch.objects.filter(pk=1).first() or AlertWatch(pk=1)
     if not channels:
-        AlertWatch.objects.filter(seen_through__isnull=False).update(seen_through=None)
+        if watch.seen_through is not None:
+            AlertWatch.objects.update(seen_through=None)
         return 0
-    watch, _ = AlertWatch.objects.get_or_create(pk=1)
     found = _find(watch, now=now)
+    fresh = _leave_out_seen(found.findings)
+    rows = list(AlertCondition.objects.filter(is_settled=False).order_by("pk"))
+    changed = _fold_into(rows, fresh)
+    notes = _settle(channels, rows, now=now)
+    # All that is read is read before: other writers, beat first of all, wait while this lasts
     with transaction.atomic():
         if not _move_on(watch, found):
             return 0
-        _note(found.findings, now=now)
-        return _tell(channels, now=now)
+        _write(rows, changed, fresh, notes, now=now)
+    return len(notes)
 
 
-def _find(watch: AlertWatch, *, now: datetime) -> _Look:
+def _find(watch: AlertWatch, *, now: datetime) -> _Found:
     is_slow_look = watch.slow_look_at is None or not timedelta(0) <= now - watch.slow_look_at < SLOW_LOOK
-    seen_through = min(watch.seen_through or now, now)
     findings = [*find_outage(now=now), *find_overdue(now=now)]
     if is_slow_look:
         findings += [*find_slow(now=now), *find_certificates(now=now)]
-    # A clock that is ahead must not hide what others close meanwhile
+    seen_through = min(watch.seen_through or now, now)
     since = seen_through - OVERLAP if watch.seen_through else now
     closed = list(find_in_closed(since=since, until=now + OVERLAP))
-    seen_through = min(max((finding.at for finding in closed), default=seen_through), now)
-    return _Look([*findings, *closed], max(seen_through, since), now if is_slow_look else watch.slow_look_at)
-
-
-def _move_on(watch: AlertWatch, found: _Look) -> bool:
-    """Note how far was seen; return False where somebody else did it at the same time."""
-    mine = AlertWatch.objects.filter(pk=watch.pk, looks=watch.looks)
-    changed = mine.update(looks=F("looks") + 1, seen_through=found.seen_through, slow_look_at=found.slow_look_at)
-    return bool(changed)
-
-
-# What is noted
-
-
-def _note(findings: Sequence[Finding], *, now: datetime) -> None:
-    fresh = _leave_out_seen(findings)
-    is_open = AlertCondition.objects.filter(is_settled=False, ended_at__isnull=True)
-    rows = {(AlertEvent(row.event), row.subject): row for row in is_open}
-    open_matters = {key: Matter(row.since_at, row.last_at, row.count) for key, row in rows.items()}
-    changed = fold_findings(open_matters, fresh)
-    new = [_new_row(key, matter, last) for key, matter in changed.items() if key not in rows and (last := matter.last)]
-    AlertCondition.objects.bulk_create(new, batch_size=_PART)
-    for key, matter in changed.items():
-        if key in rows:
-            _change_row(rows[key], matter)
-    _remember(fresh, now=now)
+    # A clock that is ahead must not hide what others close meanwhile
+    latest = min(max((finding.at for finding in closed), default=seen_through), now)
+    slow_look_at = now if is_slow_look else watch.slow_look_at
+    return _Found([*findings, *closed], max(seen_through, latest), slow_look_at)
 
 
 def _leave_out_seen(findings: Sequence[Finding]) -> list[Finding]:
@@ -135,126 +146,95 @@ def _leave_out_seen(findings: Sequence[Finding]) -> list[Finding]:
         seen.update(part.values_list("run_id", "event"))
     fresh = []
     for finding in findings:
-        sighting = finding.run_id, finding.event.value
         if finding.is_bad and finding.run_id:
-            if sighting in seen:
+            if (finding.run_id, finding.event.value) in seen:
                 continue
-            seen.add(sighting)
+            seen.add((finding.run_id, finding.event.value))
         fresh.append(finding)
     return fresh
 
 
-def _remember(findings: Iterable[Finding], *, now: datetime) -> None:
-    sightings = [
-        AlertSighting(run_id=finding.run_id, event=finding.event, seen_at=now)
-        for finding in findings
-        if finding.is_bad and finding.run_id
-    ]
-    if sightings:
-        AlertSighting.objects.bulk_create(sightings, batch_size=_PART)
-        AlertSighting.objects.filter(seen_at__lt=now - SIGHTINGS_KEPT).delete()
+# What is the matter
 
 
-def _new_row(key: Key, matter: Matter, last: Finding) -> AlertCondition:
-    event, subject_key = key
-    subject = last.subject
+def _fold_into(rows: list[AlertCondition], findings: Iterable[Finding]) -> list[AlertCondition]:
+    """Bring the conditions up to date, add new ones, and return those that were there and have changed."""
+    by_key = {(AlertEvent(row.event), row.subject): row for row in rows if row.ended_at is None}
+    matters = {key: Matter(row.since_at, row.last_at, row.count) for key, row in by_key.items()}
+    changed = []
+    for key, matter in fold_findings(matters, findings).items():
+        if row := by_key.get(key):
+            changed.append(row)
+        elif matter.last:
+            row = _begin(matter.last)
+            rows.append(row)
+        if row:
+            _bring_up_to_date(row, matter)
+    return changed
+
+
+def _begin(first: Finding) -> AlertCondition:
+    subject = first.subject
     return AlertCondition(
-        event=event,
-        subject=subject_key,
+        event=first.event,
+        subject=subject.key,
         name=subject.name[:1000],
         schedule_pk=subject.schedule_pk,
         schedule_name=subject.schedule_id,
         qlik_task_id=subject.task_id,
         zone=subject.zone,
-        since_at=matter.since_at,
-        **_values_of(matter),
     )
 
 
-def _change_row(row: AlertCondition, matter: Matter) -> None:
-    values = _values_of(matter) | {"since_at": matter.since_at}
-    for column, value in values.items():
-        setattr(row, column, value)
-    row.save(update_fields=[*values])
-
-
-def _values_of(matter: Matter) -> dict[str, object]:
-    values: dict[str, object] = {"last_at": matter.last_at, "count": matter.count, "ended_at": matter.ended_at}
+def _bring_up_to_date(row: AlertCondition, matter: Matter) -> None:
+    row.since_at, row.last_at, row.count = matter.since_at, matter.last_at, matter.count
+    row.ended_at = matter.ended_at
     if last := matter.last:
-        values |= {
-            "run_id": last.run_id,
-            "state": last.state,
-            "due_at": last.due_at,
-            "what": last.what,
-            "advice": last.advice,
-        }
-    return values
+        row.run_id, row.state, row.due_at = last.run_id, last.state, last.due_at
+        row.what, row.advice = last.what, last.advice
 
 
-# What is told
+# Who is told
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What there is to tell, and what has been told."""
-
-    conditions: Mapping[int, AlertCondition]
-    tags: Mapping[int, Sequence[str]]
-    told: dict[tuple[int, str], Told]
-    sent: Mapping[str, Mapping[Kind, Sequence[datetime]]]
-    unsent: Mapping[str, frozenset[Kind]]
-
-    def items_of(self, channel: Channel) -> list[Item]:
-        """Return what the channel is to hear of."""
-        return [self._item(row, channel) for row in self.conditions.values() if self._is_wanted(row, channel)]
-
-    def _item(self, row: AlertCondition, channel: Channel) -> Item:
-        told = self.told.get((row.pk, channel.key))
-        return Item(row.pk, AlertEvent(row.event), row.count, row.ended_at is not None, row.state, told)
-
-    def _is_wanted(self, row: AlertCondition, channel: Channel) -> bool:
-        tags = self.tags.get(row.schedule_pk, ()) if row.schedule_pk is not None else ()
-        return channel.wants(AlertEvent(row.event), schedule_pk=row.schedule_pk, tags=tags)
-
-
-def _tell(channels: Iterable[Channel], *, now: datetime) -> int:
-    """Write the messages that are due to the channels; settle what everyone knows."""
-    state = _read_state(now=now)
-    if state is None:
-        return 0
+def _settle(channels: Iterable[Channel], rows: Sequence[AlertCondition], *, now: datetime) -> list[_Note]:
+    """Return the messages that are due to the channels, and mark as settled what everyone knows then."""
+    if not rows:
+        return []
+    known = _read_known(rows, now=now)
+    notes: list[_Note] = []
     left: set[int] = set()
-    messages = 0
     for channel in channels:
-        messages += _tell_channel(channel, state, now=now)
-        items = state.items_of(channel)
-        left.update(item.id for item in items if not is_settled(item, tells_recovery=channel.tells_recovery))
-    over = [pk for pk, row in state.conditions.items() if row.ended_at and pk not in left]
-    AlertCondition.objects.filter(pk__in=over).update(is_settled=True)
-    if messages:
-        _forget(now=now)
-    return messages
+        items = list(known.items_of(channel, rows))
+        tellings = _choose(channel, items, known, now=now)
+        notes += [_note(channel, telling, rows, known, now=now) for telling in tellings]
+        told = {place for telling in tellings for place in telling.ids}
+        left.update(
+            item.id
+            for item in items
+            if item.id not in told and not is_settled(item, tells_recovery=channel.tells_recovery)
+        )
+    for place, row in enumerate(rows):
+        row.is_settled = row.ended_at is not None and place not in left
+    return notes
 
 
-def _tell_channel(channel: Channel, state: _State, *, now: datetime) -> int:
-    tellings = choose_tellings(
-        state.items_of(channel),
+def _choose(channel: Channel, items: Iterable[Item], known: _Known, *, now: datetime) -> list[Telling]:
+    return choose_tellings(
+        items,
         now=now,
         quiet=channel.quiet,
         tells_recovery=channel.tells_recovery,
-        sent=state.sent.get(channel.key, {}),
-        unsent=state.unsent.get(channel.key, frozenset()),
+        sent=known.sent.get(channel.key, {}),
+        unsent=known.unsent.get(channel.key, frozenset()),
     )
-    for telling in tellings:
-        _write_message(channel, telling, state, now=now)
-        _note_told(channel, telling, state, now=now)
-    return len(tellings)
 
 
-def _write_message(channel: Channel, telling: Telling, state: _State, *, now: datetime) -> None:
-    rows = (state.conditions[pk] for pk in telling.ids)
-    matters = [_matter_of(row, is_repeat=(row.pk, channel.key) in state.told) for row in rows]
+def _note(channel: Channel, telling: Telling, rows: Sequence[AlertCondition], known: _Known, *, now: datetime) -> _Note:
+    about = [rows[place] for place in telling.ids]
+    matters = [_matter_of(row, is_repeat=(row.pk, channel.key) in known.told) for row in about]
     text = channel.write(telling.event, matters, is_recovery=telling.is_recovery)
-    AlertMessage.objects.create(
+    message = AlertMessage(
         channel_key=channel.key,
         channel_name=channel.name,
         event=telling.event,
@@ -264,53 +244,28 @@ def _write_message(channel: Channel, telling: Telling, state: _State, *, now: da
         created_at=now,
         next_try_at=now,
     )
+    return _Note(message, about)
 
 
-def _note_told(channel: Channel, telling: Telling, state: _State, *, now: datetime) -> None:
-    rows = [state.conditions[pk] for pk in telling.ids]
-    state.told.update({(row.pk, channel.key): Told(now, row.count, is_done=bool(row.ended_at)) for row in rows})
-    AlertTelling.objects.bulk_create(
-        [
-            AlertTelling(
-                condition=row, channel_key=channel.key, told_at=now, told_count=row.count, is_done=bool(row.ended_at)
-            )
-            for row in rows
-        ],
-        batch_size=_PART,
-        update_conflicts=True,
-        unique_fields=["condition", "channel_key"],
-        update_fields=["told_at", "told_count", "is_done"],
-    )
-
-
-def _read_state(*, now: datetime) -> _State | None:
-    """Return the state; None where there is nothing to tell, which is nearly always."""
-    conditions = {row.pk: row for row in AlertCondition.objects.filter(is_settled=False).order_by("pk")}
-    if not conditions:
-        return None
-    return _State(
-        conditions=conditions,
-        tags=_read_tags(conditions.values()),
-        told=_read_told(),
+def _read_known(rows: Iterable[AlertCondition], *, now: datetime) -> _Known:
+    told = AlertTelling.objects.filter(condition__is_settled=False)
+    columns = told.values_list("condition_id", "channel_key", "told_at", "told_count", "is_done")
+    return _Known(
+        tags=_read_tags({row.schedule_pk for row in rows if row.schedule_pk is not None}),
+        told={(pk, key): Told(at, count, is_done) for pk, key, at, count, is_done in columns},
         sent=alert_queue.list_sent(since=now - PACE_WINDOW),
         unsent=alert_queue.list_unsent(),
     )
 
 
-def _read_tags(conditions: Iterable[AlertCondition]) -> Mapping[int, Sequence[str]]:
+def _read_tags(schedule_pks: Iterable[int]) -> Mapping[int, Sequence[str]]:
     """Return the tags of the schedules, by their keys; those of one that is gone, or broken by hand, are none."""
-    keys = list({row.schedule_pk for row in conditions if row.schedule_pk is not None})
+    keys = list(schedule_pks)
     tags: dict[int, Sequence[str]] = {}
     for start in range(0, len(keys), _PART):
         rows = Schedule.objects.filter(pk__in=keys[start : start + _PART]).order_by().values_list("pk", "tags")
         tags.update((pk, list(map(str, found)) if isinstance(found, list) else []) for pk, found in rows)
     return tags
-
-
-def _read_told() -> dict[tuple[int, str], Told]:
-    rows = AlertTelling.objects.filter(condition__is_settled=False)
-    columns = rows.values_list("condition_id", "channel_key", "told_at", "told_count", "is_done")
-    return {(pk, key): Told(at, count, is_done) for pk, key, at, count, is_done in columns}
 
 
 def _matter_of(row: AlertCondition, *, is_repeat: bool) -> ToldMatter:
@@ -327,6 +282,70 @@ def _matter_of(row: AlertCondition, *, is_repeat: bool) -> ToldMatter:
         ended_at=row.ended_at,
         is_repeat=is_repeat,
     )
+
+
+# What is written
+
+
+def _move_on(watch: AlertWatch, found: _Found) -> bool:
+    """Note how far was seen; return False where somebody else did it at the same time."""
+    if watch._state.adding:
+        AlertWatch.objects.get_or_create(pk=watch.pk)
+    mine = AlertWatch.objects.filter(pk=watch.pk, looks=watch.looks)
+    changed = mine.update(looks=F("looks") + 1, seen_through=found.seen_through, slow_look_at=found.slow_look_at)
+    return bool(changed)
+
+
+def _write(
+    rows: Sequence[AlertCondition],
+    changed: Sequence[AlertCondition],
+    findings: Iterable[Finding],
+    notes: Sequence[_Note],
+    *,
+    now: datetime,
+) -> None:
+    settled = [row.pk for row in rows if row.is_settled and row.pk]
+    AlertCondition.objects.bulk_create([row for row in rows if not row.pk], batch_size=_PART)
+    AlertCondition.objects.bulk_update(changed, _CHANGING, batch_size=_PART)
+    if settled:
+        AlertCondition.objects.filter(pk__in=settled).update(is_settled=True)
+    _remember(findings, now=now)
+    if notes:
+        AlertMessage.objects.bulk_create([note.message for note in notes])
+        _note_tellings(notes, now=now)
+        _forget(now=now)
+
+
+def _note_tellings(notes: Iterable[_Note], *, now: datetime) -> None:
+    tellings = [
+        AlertTelling(
+            condition_id=row.pk,
+            channel_key=note.message.channel_key,
+            told_at=now,
+            told_count=row.count,
+            is_done=row.ended_at is not None,
+        )
+        for note in notes
+        for row in note.rows
+    ]
+    AlertTelling.objects.bulk_create(
+        tellings,
+        batch_size=_PART,
+        update_conflicts=True,
+        unique_fields=["condition", "channel_key"],
+        update_fields=["told_at", "told_count", "is_done"],
+    )
+
+
+def _remember(findings: Iterable[Finding], *, now: datetime) -> None:
+    sightings = [
+        AlertSighting(run_id=finding.run_id, event=finding.event, seen_at=now)
+        for finding in findings
+        if finding.is_bad and finding.run_id
+    ]
+    if sightings:
+        AlertSighting.objects.bulk_create(sightings, batch_size=_PART)
+        AlertSighting.objects.filter(seen_at__lt=now - SIGHTINGS_KEPT).delete()
 
 
 def _forget(*, now: datetime) -> None:

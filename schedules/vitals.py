@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
+from schedules.alert_queue import AlertTrouble, list_troubles
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.qrs import qrs_settings
 from schedules.task_warnings import count_misdirected
@@ -65,7 +67,8 @@ class Vitals:
     `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
     states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
     `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
-    know of QRS itself. `misdirected_schedules` counts those that are started and whose task cannot be.
+    know of QRS itself. `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles`
+    are the channels that alerts do not get through to.
     """
 
     read_at: datetime
@@ -80,6 +83,7 @@ class Vitals:
     certificates: Sequence[CertificateExpiry]
     qrs: QrsSite
     misdirected_schedules: int
+    alert_troubles: Sequence[AlertTrouble]
 
     @property
     def problems(self) -> list[str]:
@@ -89,6 +93,7 @@ class Vitals:
             *self._problems_of_queue(),
             *self._problems_of_qrs(),
             *self._problems_of_certificates(),
+            *self._problems_of_alerts(),
         ]
 
     @property
@@ -145,6 +150,15 @@ class Vitals:
                 moment = f"{certificate.expires_at:%Y-%m-%d at %H:%M} UTC"
                 yield f"{certificate.file} expired on {moment}, so no task can start. {RENEWAL}"
 
+    def _problems_of_alerts(self) -> Iterator[str]:
+        for trouble in self.alert_troubles:
+            many = "An alert" if trouble.messages == 1 else f"{trouble.messages:,} alerts"
+            yield (
+                f"{many} for {trouble.channel!r} could not be sent since {trouble.since_at:%Y-%m-%d %H:%M} UTC:"
+                f" {trouble.error.rstrip('.')}. Correct the channel, and try it:"
+                f" `manage.py schedules alerts --test {shlex.quote(trouble.channel)}`."
+            )
+
 
 def read_vitals() -> Vitals:
     """Return how the service is now, with a handful of queries and one question to Redis."""
@@ -163,6 +177,7 @@ def read_vitals() -> Vitals:
         certificates=list_certificates(),
         qrs=QrsSite.objects.filter(pk=1).first() or QrsSite(),
         misdirected_schedules=count_misdirected(),
+        alert_troubles=list_troubles(now=now),
     )
 
 

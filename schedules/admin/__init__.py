@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from schedules.admin import history, library, maintenance, navigation, people, qlik_tasks, schedules
+from schedules.admin import (
+    alert_channels,
+    alert_history,
+    history,
+    library,
+    maintenance,
+    navigation,
+    people,
+    qlik_tasks,
+    schedules,
+)
 
-__all__ = ["history", "library", "maintenance", "navigation", "people", "qlik_tasks", "schedules"]
+__all__ = [
+    "alert_channels",
+    "alert_history",
+    "history",
+    "library",
+    "maintenance",
+    "navigation",
+    "people",
+    "qlik_tasks",
+    "schedules",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 from zoneinfo import ZoneInfo
@@ -53,7 +53,7 @@ class HistoryAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    actions = None
+    actions: Sequence[str] | None = None
     # Any other order would sort all of it
     sortable_by = ("listed_due_at", "when")
     #: The column that holds the key of the schedule, which may be gone

@@ -27,6 +27,14 @@ _GROUPS = (
         ),
     ),
     (
+        "Alerts",
+        (
+            ("schedules.alertchannel", "notifications", "Who is told when something is the matter, and how."),
+            ("schedules.alertmessage", "outgoing_mail", "What was told, and whether it got there."),
+            ("schedules.alertcondition", "report", "What is the matter now, and what was."),
+        ),
+    ),
+    (
         "Housekeeping",
         (
             ("django_celery_beat.periodictask", "cleaning_services", "The service’s own repeated work."),

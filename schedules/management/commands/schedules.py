@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from schedules import services
+from schedules.alert_channels import UnknownChannelError
 from schedules.backfill import BackfillError
 from schedules.imports import Change, ImportPlan, carry_out, plan_import
 from schedules.maintenance import (
@@ -22,7 +23,7 @@ from schedules.maintenance import (
     describe_maintenance,
     end_maintenance,
 )
-from schedules.management import backfill, details, forecast, qlik_tasks, vitals
+from schedules.management import alerts, backfill, details, forecast, qlik_tasks, vitals
 from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
 from schedules.management.terminal import refusal as _refusal
@@ -66,7 +67,7 @@ class Command(BaseCommand):
         _add_closure(steps.add_parser("begin", help="start nothing from now on"), is_required=False)
         steps.add_parser("end", help="go on as before")
         steps.add_parser("show", help="show whether the site is in maintenance")
-        for module in (details, backfill, forecast, qlik_tasks, vitals):
+        for module in (details, backfill, forecast, qlik_tasks, vitals, alerts):
             module.add_parser(actions)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
         except (UnknownScheduleError, MaintenanceError) as error:
             raise _refusal(f"{error} Nothing was changed.") from error
-        except (PeriodError, BackfillError) as error:
+        except (PeriodError, BackfillError, UnknownChannelError) as error:
             raise _refusal(str(error)) from error
         except ValidationError as error:
             told = [f"--{name}: {message}" for name, told in error.message_dict.items() for message in told]
@@ -158,6 +159,9 @@ class Command(BaseCommand):
 
     def _tasks(self, **options: Any) -> None:
         qlik_tasks.run(self, **options)
+
+    def _alerts(self, **options: Any) -> None:
+        alerts.run(self, **options)
 
     def _show_schedules(self, schedules: Iterable[Schedule]) -> None:
         now = timezone.now()
