@@ -252,6 +252,10 @@ def test_the_lease_and_the_library_s_flag_have_no_page(admin_client):
         "django_celery_beat.IntervalSchedule",
         "django_celery_beat.PeriodicTask",
         "django_celery_beat.SolarSchedule",
+        # A channel is no rule of a schedule; of the others nothing can be changed
+        "schedules.AlertChannel",
+        "schedules.AlertCondition",
+        "schedules.AlertMessage",
         # Add begins one through the services, and nothing of it can be changed
         "schedules.Maintenance",
         "schedules.Run",

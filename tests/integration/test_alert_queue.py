@@ -19,6 +19,7 @@ from schedules.alert_sender import AlertNotSentError, AlertUrlError, Level, chec
 from schedules.models import AlertChannel, AlertMessage
 from schedules.vitals import read_vitals
 from tests.integration.alert_service import SECRET, AlertService, alert_service, at
+from tests.integration.mail_server import mail_server
 from tests.redis_server import free_port
 
 pytestmark = pytest.mark.django_db
@@ -221,6 +222,21 @@ def test_a_service_that_drips_is_left_after_the_limit():
         service.drips_seconds = 60
         with pytest.raises(AlertNotSentError, match=r"JSON did not take the message: .+"):
             send_alert(service.url, title="T", body="B", level=Level.INFO, limit=timedelta(seconds=0.5))
+
+
+def test_a_mail_is_plain_text_with_the_lines_of_the_message():
+    body = "It did not start: a < b & c.\nDue: 06:00\n\nWhat to do: nothing."
+    with mail_server() as server:
+        url = f"mailto://127.0.0.1:{server.port}?from=butler@example.com&to=bi@example.com&mode=insecure"
+        send_alert(url, title="Start failed: Årsbok", body=body, level=Level.FAILURE)
+
+    (mail,) = server.received
+    assert (mail["Subject"], mail["To"], mail.get_content_type()) == (
+        "Start failed: Årsbok",
+        "bi@example.com",
+        "text/plain",
+    )
+    assert mail.get_content().strip().replace("\r\n", "\n") == body
 
 
 def test_nobody_listens():
