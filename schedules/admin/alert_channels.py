@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Count, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Case, CharField, Count, OuterRef, QuerySet, Subquery, TextField, Value, When
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -30,6 +30,7 @@ from schedules.admin.forms import LinesField
 from schedules.admin.moments import format_distance, format_utc
 from schedules.alert_channels import get_channel, send_test
 from schedules.alert_models import EVENT_CHOICES
+from schedules.alert_queue import list_troubles
 from schedules.alert_texts import PLACEHOLDERS
 from schedules.models import AlertChannel, AlertMessage
 
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
         last_id: int | None
         last_state: str | None
         last_at: datetime | None
-        last_failed_at: datetime | None
-        last_error: str | None
+        trouble: str | None
         chosen: int
 
     Row = WithAnnotations[AlertChannel, _Columns]
@@ -59,7 +59,7 @@ _URL_HELP = (
 
 class ChannelForm(ChannelModelForm):
     url = forms.CharField(
-        label="apprise URL",
+        label="Apprise URL",
         max_length=2000,
         # Without the value: a page would show it to whoever looks into its source
         widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password", "spellcheck": "false"}, render_value=False),
@@ -119,6 +119,7 @@ class AlertChannelAdmin(ModelAdmin):
     list_display = ("listed_name", "state", "hears", "last_message")
     list_filter = ("is_enabled",)
     search_fields = ("name",)
+    search_help_text = "Name"
     autocomplete_fields = ("schedules",)
     readonly_fields = ("placeholders", "shown_url", "hears")
     show_facets = admin.ShowFacets.NEVER
@@ -127,7 +128,8 @@ class AlertChannelAdmin(ModelAdmin):
     empty_list_text = "Add a channel: mail, Slack, Teams, a webhook. When something is the matter it is told there."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertChannel]:
-        """Add to each channel its last message, and how many schedules it is for."""
+        """Add to each channel its last message, what is wrong with it, and how many schedules it is for."""
+        troubles = [When(name=told.channel, then=Value(told.error)) for told in list_troubles(now=timezone.now())]
         key = Concat(Value("db:"), Cast(OuterRef("pk"), CharField()))
         last = AlertMessage.objects.filter(channel_key=key).order_by("-created_at", "-pk")
         channels: QuerySet[AlertChannel] = (
@@ -137,8 +139,7 @@ class AlertChannelAdmin(ModelAdmin):
                 last_id=Subquery(last.values("pk")[:1]),
                 last_state=Subquery(last.values("state")[:1]),
                 last_at=Subquery(last.values("created_at")[:1]),
-                last_failed_at=Subquery(last.values("failed_at")[:1]),
-                last_error=Subquery(last.values("error")[:1]),
+                trouble=Case(*troubles, output_field=TextField()) if troubles else Value(None, TextField()),
                 chosen=Count("schedules"),
             )
         )
@@ -170,8 +171,9 @@ class AlertChannelAdmin(ModelAdmin):
         """Return the label for enabled, disabled or failing."""
         if not row.is_enabled:
             return cells.label("disabled")
-        is_failing = row.last_failed_at is not None and row.last_state != AlertMessage.State.SENT
-        return cells.label("failing", "danger") if is_failing else cells.label("enabled", "success")
+        if row.trouble is not None:
+            return cells.stack(cells.label("failing", "danger"), row.trouble)
+        return cells.label("enabled", "success")
 
     @admin.display(description="told of")
     def hears(self, row: Row) -> SafeString:
@@ -179,7 +181,7 @@ class AlertChannelAdmin(ModelAdmin):
         names = dict(EVENT_CHOICES)
         events = [names.get(event, str(event)) for event in row.events]
         tags = [f"tag {tag}" for tag in row.tags]
-        chosen = [f"{row.chosen:,} schedules"] if row.chosen else []
+        chosen = [f"{row.chosen:,} schedule{'' if row.chosen == 1 else 's'}"] if row.chosen else []
         return cells.stack(", ".join(events) or "Everything", ", ".join([*tags, *chosen]) or "of all schedules")
 
     @admin.display(description="last message", empty_value="–")
@@ -189,8 +191,7 @@ class AlertChannelAdmin(ModelAdmin):
             return None
         url = reverse("admin:schedules_alertmessage_change", args=[row.last_id])
         when = cells.with_title(format_distance(row.last_at, now=timezone.now()), format_utc(row.last_at))
-        state = AlertMessage.State(row.last_state or "").label
-        return cells.stack(cells.link(url, when), f"{state}: {row.last_error}" if row.last_error else str(state))
+        return cells.stack(cells.link(url, when), str(dict(AlertMessage.State.choices).get(row.last_state or "", "")))
 
     @admin.display(description="placeholders")
     def placeholders(self, channel: AlertChannel) -> SafeString:

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from schedules.admin import cells
@@ -62,7 +62,8 @@ class AlertMessageAdmin(HistoryAdmin):
     def send_again(self, request: HttpRequest, queryset: QuerySet[AlertMessage]) -> None:
         """Have those of the selected messages sent that were not."""
         number = try_again(queryset, now=timezone.now())
-        told = f"{number:,} messages are sent within seconds." if number else "All of these were sent already."
+        many = "1 message is" if number == 1 else f"{number:,} messages are"
+        told = f"{many} sent within seconds." if number else "All of these were sent already."
         messages.add_message(request, messages.SUCCESS if number else messages.INFO, told)
 
     @admin.display(description="written (UTC)", ordering="pk")
@@ -97,16 +98,18 @@ class AlertMessageAdmin(HistoryAdmin):
         """Return the label of the state."""
         return cells.label(str(message.get_state_display()), _STATE_COLOURS.get(message.state, ""))
 
-    @admin.display(description="moments")
-    def moments(self, message: AlertMessage) -> str:
+    @admin.display(description="from writing to sending")
+    def moments(self, message: AlertMessage) -> SafeString:
         """Return what happened when, in UTC."""
         moments = {
-            "written": message.created_at,
-            "last failed": message.failed_at,
-            "next attempt": message.next_try_at,
-            "sent": message.sent_at,
+            "Written": message.created_at,
+            "Last failed": message.failed_at,
+            "Next attempt": message.next_try_at,
+            "Sent": message.sent_at,
         }
-        return ", ".join(f"{name} {format_utc(moment)}" for name, moment in moments.items() if moment)
+        rows = ((name, format_utc(moment)) for name, moment in moments.items() if moment)
+        lines = format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", rows)
+        return format_html('<table class="moments">{}</table>', lines)
 
 
 class OpenFilter(admin.SimpleListFilter):

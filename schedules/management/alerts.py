@@ -49,6 +49,10 @@ def _lines_of(channel: Channel, trouble: AlertTrouble | None) -> Iterator[str]:
 def _describe(channel: Channel) -> str:
     events = ", ".join(sorted(channel.events)) or "everything"
     tags = f"the tags {', '.join(sorted(channel.tags))}" if channel.tags else ""
-    chosen = f"{len(channel.schedule_pks):,} schedules" if channel.schedule_pks else ""
+    chosen = _count(len(channel.schedule_pks)) if channel.schedule_pks else ""
     of = " and ".join(filter(None, (tags, chosen)))
     return f"{events} of {of}" if of else events
+
+
+def _count(schedules: int) -> str:
+    return "1 schedule" if schedules == 1 else f"{schedules:,} schedules"

@@ -140,7 +140,17 @@ def test_the_list_says_what_each_channel_is_for_and_whether_it_works(admin_clien
 
     page = admin_client.get(CHANNELS).content.decode()
 
-    for text in ("json://***", "failing", "disabled", "enabled", "tag Sales", "2 schedules", "waits: No route.", "now"):
+    for text in (
+        "json://***",
+        "failing",
+        "disabled",
+        "enabled",
+        "tag Sales",
+        "2 schedules",
+        "waits",
+        "No route.",
+        "now",
+    ):
         assert text in page
     assert SECRET not in page
 
@@ -185,6 +195,7 @@ def test_what_was_told_and_what_is_the_matter_can_be_read(admin_client, service,
     assert "404: unknown." in page
     page = admin_client.get(f"{CONDITIONS}{condition.pk}/change/").content.decode()
     assert str(run.pk) in page
+    assert f'href="/admin/schedules/run/?of={schedule.pk}"' in page
 
     clock.shift(timedelta(minutes=5))
     close_run(schedule, "succeeded")
@@ -216,7 +227,7 @@ def test_a_message_that_was_given_up_is_sent_again_by_those_who_may(admin_client
     assert AlertMessage.objects.get().state == "failed"
     response = log_in("change_alertmessage").post(MESSAGES, action)
 
-    assert told(response) == "1 messages are sent within seconds."
+    assert told(response) == "1 message is sent within seconds."
     watch()
     assert service.titles == ["Late: Sales"]
     assert told(admin_client.post(MESSAGES, action)) == "All of these were sent already."

@@ -32,7 +32,7 @@ def test_it_lists_who_is_told_of_what_without_the_secret(service, settings, make
 
     assert schedules("alerts").out.splitlines() == [
         "enabled   BI team  json://***",
-        "          late, missed of the tags Sales and 1 schedules",
+        "          late, missed of the tags Sales and 1 schedule",
         "disabled  Off  json://***",
         "          everything",
         "enabled   environment  json://***",
