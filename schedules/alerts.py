@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from schedules import alert_queue
@@ -88,6 +89,16 @@ class _Known:
             if channel.wants(event, schedule_pk=row.schedule_pk, tags=tags):
                 told = self.told.get((row.pk, channel.key))
                 yield Item(place, event, row.count, row.ended_at is not None, row.state, told)
+
+    def is_gone(self, row: AlertCondition) -> bool:
+        """Return whether its schedule was deleted, so that it can never be well again."""
+        return row.schedule_pk is not None and row.schedule_pk not in self.tags
+
+    def is_settled(self, item: Item, rows: Sequence[AlertCondition], channel: Channel) -> bool:
+        """Return whether the channel has nothing left to hear of it; the end of what is gone is no news."""
+        if not item.has_ended and self.is_gone(rows[item.id]):
+            return item.told is not None
+        return is_settled(item, tells_recovery=channel.tells_recovery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +220,11 @@ def _settle(channels: Iterable[Channel], rows: Sequence[AlertCondition], *, now:
         tellings = _choose(channel, items, known, now=now)
         notes += [_note(channel, telling, rows, known, now=now) for telling in tellings]
         told = {place for telling in tellings for place in telling.ids}
-        left.update(
-            item.id
-            for item in items
-            if item.id not in told and not is_settled(item, tells_recovery=channel.tells_recovery)
-        )
+        left.update(item.id for item in items if item.id not in told and not known.is_settled(item, rows, channel))
     for place, row in enumerate(rows):
-        row.is_settled = row.ended_at is not None and place not in left
+        row.is_settled = place not in left and (row.ended_at is not None or known.is_gone(row))
+        if row.is_settled:
+            row.ended_at = row.ended_at or now
     return notes
 
 
@@ -308,7 +317,7 @@ def _write(
     AlertCondition.objects.bulk_create([row for row in rows if not row.pk], batch_size=_PART)
     AlertCondition.objects.bulk_update(changed, _CHANGING, batch_size=_PART)
     if settled:
-        AlertCondition.objects.filter(pk__in=settled).update(is_settled=True)
+        AlertCondition.objects.filter(pk__in=settled).update(is_settled=True, ended_at=Coalesce("ended_at", now))
     _remember(findings, now=now)
     if notes:
         AlertMessage.objects.bulk_create([note.message for note in notes])

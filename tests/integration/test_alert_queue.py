@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 
 from schedules import alert_queue, alert_sender
@@ -164,6 +166,28 @@ def test_two_workers_do_not_send_one_message_twice(service):
     assert claim_message(message, now=timezone.now())
     assert not claim_message(same, now=timezone.now())
     assert send_due() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_send_each_message_once(service):
+    for number in range(10):
+        write(f"Message {number}")
+    begin, claimed = threading.Barrier(4), []
+
+    def work() -> None:
+        begin.wait()
+        messages = AlertMessage.objects.order_by("pk")
+        claimed.extend(message.title for message in messages if claim_message(message, now=timezone.now()))
+        connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert sorted(claimed) == [f"Message {number}" for number in range(10)]
+    assert set(AlertMessage.objects.values_list("attempts", flat=True)) == {1}
 
 
 def test_the_claim_of_a_killed_worker_is_taken_up_again(service, clock):

@@ -24,7 +24,7 @@ from schedules.models import (
     Run,
 )
 from tests.conftest import ORIGIN
-from tests.integration.alert_service import AlertService, alert_service, at, close_run
+from tests.integration.alert_service import SECRET, AlertService, alert_service, at, close_run
 from tests.integration.certificates import write_certificates
 
 pytestmark = pytest.mark.django_db
@@ -294,7 +294,8 @@ def test_the_environment_alone_is_enough(clock, settings, make_schedule):
         close_run(make_schedule(), "refused")
         watch()
 
-    assert [message["path"] for message in service.received] == ["/T0pS3cret-Hook/in", "/T0pS3cret-Hook/in/second"]
+    paths = {message["path"] for message in service.received}
+    assert paths == {f"/{SECRET}/in", f"/{SECRET}/in/second"}
     assert set(AlertMessage.objects.values_list("channel_name", flat=True)) == {"environment 1", "environment 2"}
 
 
@@ -385,6 +386,19 @@ def test_what_a_deleted_schedule_left_is_told(service, make_schedule, pass_time)
     pass_time(1)
 
     assert service.titles == [f"Reload failed: deleted schedule {schedule.name}"]
+
+
+def test_what_was_the_matter_with_a_deleted_schedule_ends_in_silence(service, make_schedule, pass_time):
+    schedule = make_schedule(title="Gone")
+    close_run(schedule, "failed")
+    pass_time(1)
+    services.delete_schedules([schedule.name], origin=ORIGIN)
+
+    pass_time(5)
+
+    condition = AlertCondition.objects.get()
+    assert (condition.is_settled, condition.ended_at is None) == (True, False)
+    assert service.titles == ["Reload failed: Gone"]
 
 
 def test_a_run_that_the_service_itself_drops_is_told_as_missed(service, make_schedule, clock, pass_time):
