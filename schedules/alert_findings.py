@@ -126,7 +126,8 @@ def find_slow(*, now: datetime) -> Iterator[Finding]:
 def find_outage(*, now: datetime) -> Iterator[Finding]:
     """Yield whether QRS is out of reach, as the workers have noted it."""
     site = QrsSite.objects.first()
-    since_at = site.unreachable_since if site else None
+    # A few failures alone are none: starts are tried again, and the next call tells
+    since_at = site.unreachable_since if site and site.wait_until else None
     stage = outage_stage(since_at=since_at, now=now) if since_at else 0
     if site is None or since_at is None:
         yield Finding(AlertEvent.QRS_UNREACHABLE, _SITE, is_bad=False, at=now)

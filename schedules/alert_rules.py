@@ -279,8 +279,8 @@ def choose_tellings(
     listed = list(items)
     is_out_of_reach = any(item.event == AlertEvent.QRS_UNREACHABLE and not item.has_ended for item in listed)
     for item in listed:
-        if is_out_of_reach and item.event == AlertEvent.START_FAILED and item.state == "unreachable":
-            # One message says it for all; which starts have failed is told when QRS is back
+        if is_out_of_reach and (item.event == AlertEvent.LATE or item.state == "unreachable"):
+            # One message says it for all; which starts have failed or are late is told when QRS is back
             continue
         if (is_recovery := _next_to_tell(item, now=now, quiet=quiet, tells_recovery=tells_recovery)) is not None:
             chosen[item.event, is_recovery].append(item.id)

@@ -30,6 +30,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "number": "how many schedules the message tells of",
     "count": "how often it has happened, in all of them",
     "schedule_id": "the id of the schedule in the API; empty where there are several",
+    "task": "the name of the Qlik task, as far as it is known; empty where there are several",
     "task_id": "the id of the Qlik task; empty where there are several",
     "due": "when the last run was due; empty where there are several",
     "since": "since when it is so",
@@ -64,6 +65,7 @@ class ToldMatter:
     count: int
     ended_at: datetime | None = None
     is_repeat: bool = False
+    task_name: str = ""
 
 
 class _Words(NamedTuple):
@@ -192,6 +194,7 @@ def _values_of(text: Text, event: AlertEvent, matters: Sequence[ToldMatter], *, 
         "number": f"{len(matters)}",
         "count": f"{sum(matter.count for matter in matters)}",
         "schedule_id": alone.schedule_id if alone else "",
+        "task": alone.task_name if alone else "",
         "task_id": alone.task_id if alone else "",
         "due": describe_moment(alone.due_at, alone.zone) if alone and alone.due_at else "",
         "since": describe_moment(min(matter.since_at for matter in matters), first.zone),
@@ -218,7 +221,7 @@ def _facts_of(matter: ToldMatter, *, is_recovery: bool = False) -> list[str]:
     name = matter.name if matter.schedule_id else ""
     facts = {
         "Schedule": f"{name} ({matter.schedule_id})" if name else "",
-        "Qlik task": matter.task_id,
+        "Qlik task": f"{matter.task_name} ({matter.task_id})" if matter.task_name else matter.task_id,
         "The bad run was due" if is_recovery else "Due": due,
     }
     return [f"{label}: {value}" for label, value in facts.items() if value]

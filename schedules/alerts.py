@@ -40,12 +40,14 @@ from schedules.alert_rules import (
     is_settled,
 )
 from schedules.alert_texts import ToldMatter
+from schedules.known_tasks import find_tasks
 from schedules.models import (
     AlertCondition,
     AlertMessage,
     AlertSighting,
     AlertTelling,
     AlertWatch,
+    QlikTask,
     Schedule,
 )
 
@@ -241,7 +243,11 @@ def _choose(channel: Channel, items: Iterable[Item], known: _Known, *, now: date
 
 def _note(channel: Channel, telling: Telling, rows: Sequence[AlertCondition], known: _Known, *, now: datetime) -> _Note:
     about = [rows[place] for place in telling.ids]
-    matters = [_matter_of(row, is_repeat=(row.pk, channel.key) in known.told) for row in about]
+    tasks = find_tasks({row.qlik_task_id for row in about})
+    matters = [
+        _matter_of(row, tasks.get(row.qlik_task_id.lower()), is_repeat=(row.pk, channel.key) in known.told)
+        for row in about
+    ]
     text = channel.write(telling.event, matters, is_recovery=telling.is_recovery)
     message = AlertMessage(
         channel_key=channel.key,
@@ -277,7 +283,7 @@ def _read_tags(schedule_pks: Iterable[int]) -> Mapping[int, Sequence[str]]:
     return tags
 
 
-def _matter_of(row: AlertCondition, *, is_repeat: bool) -> ToldMatter:
+def _matter_of(row: AlertCondition, task: QlikTask | None, *, is_repeat: bool) -> ToldMatter:
     return ToldMatter(
         name=row.name,
         schedule_id=row.schedule_name,
@@ -290,6 +296,7 @@ def _matter_of(row: AlertCondition, *, is_repeat: bool) -> ToldMatter:
         count=row.count,
         ended_at=row.ended_at,
         is_repeat=is_repeat,
+        task_name=task.name if task else "",
     )
 
 

@@ -258,6 +258,8 @@ def test_the_lease_and_the_library_s_flag_have_no_page(admin_client):
         "schedules.AlertMessage",
         # Add begins one through the services, and nothing of it can be changed
         "schedules.Maintenance",
+        # Read from Qlik Sense, and nothing of it can be changed
+        "schedules.QlikTask",
         "schedules.Run",
         "schedules.Schedule",
         "schedules.ScheduleChange",

@@ -36,7 +36,9 @@ SECTIONS = (
     "auth/user",
     "auth/group",
 )
-HISTORIES = tuple(f"/admin/schedules/{name}/" for name in ("run", "schedulechange", "qliktask", "alertmessage", "alertcondition"))
+HISTORIES = tuple(
+    f"/admin/schedules/{name}/" for name in ("run", "schedulechange", "qliktask", "alertmessage", "alertcondition")
+)
 BANNER = "Maintenance: nothing is started."
 _ADDRESS = re.compile(r"""\b(?:src|href|action|hx-get)=["']([^"'#]+)["']""")
 _STYLE_ADDRESS = re.compile(r"""url\(["']?([^"')]+)|@import\s+["']([^"']+)""")

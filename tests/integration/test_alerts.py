@@ -20,10 +20,11 @@ from schedules.models import (
     AlertSighting,
     AlertTelling,
     AlertWatch,
+    QlikTask,
     QrsSite,
     Run,
 )
-from tests.conftest import ORIGIN
+from tests.conftest import ORIGIN, TASK_ID
 from tests.integration.alert_service import SECRET, AlertService, alert_service, at, close_run
 from tests.integration.certificates import write_certificates
 
@@ -205,29 +206,38 @@ def test_a_reload_that_hangs_is_told_while_it_runs(service, make_schedule, pass_
 
 
 def test_qrs_out_of_reach_is_one_message_and_what_it_cost_is_told_afterwards(service, make_schedule, clock, pass_time):
-    site = QrsSite.objects.create(unreachable_since=at(6), failures=5, last_error="No connection within 5 s.")
+    site = QrsSite.objects.create(unreachable_since=at(6), wait_until=at(6), failures=5, last_error="No route.")
     schedules = [make_schedule(title=title) for title in ("First", "Second")]
     pass_time(0.5)
     assert service.received == []
     pass_time(1)
     for schedule in schedules:
         close_run(schedule, "unreachable")
+    close_run(make_schedule(title="Third"), "queued", due_at=at(5, 50), called_at=None, closed_at=None)
     pass_time(30, step=60)
 
     (message,) = service.received
     assert message["title"] == "Qlik Sense is out of reach"
     assert message["message"].startswith(
-        "No call has reached QRS since Tue 24 Nov 2026, 06:00 UTC, so no task starts. The last error: No connection"
+        "No call has reached QRS since Tue 24 Nov 2026, 06:00 UTC, so no task starts. The last error: No route."
     )
 
-    QrsSite.objects.filter(pk=site.pk).update(unreachable_since=None, failures=0)
+    QrsSite.objects.filter(pk=site.pk).update(unreachable_since=None, wait_until=None, failures=0)
     pass_time(1)
-    assert service.titles[1:] == ["Qlik Sense is back", "Start failed: 2 schedules"]
+    assert service.titles[1:] == ["Qlik Sense is back", "Start failed: 2 schedules", "Started late: Third"]
     assert service.received[1]["message"].startswith("Well again after 31 minutes")
 
 
+def test_one_call_that_was_not_answered_is_no_outage(service, pass_time):
+    QrsSite.objects.create(unreachable_since=at(6), failures=1, last_error="No answer within 30 s.")
+
+    pass_time(60, step=60)
+
+    assert service.received == []
+
+
 def test_an_outage_that_goes_on_is_told_each_hour(service, pass_time):
-    QrsSite.objects.create(unreachable_since=at(6), failures=5)
+    QrsSite.objects.create(unreachable_since=at(6), wait_until=at(6), failures=5)
 
     pass_time(130, step=60)
 
@@ -260,7 +270,7 @@ def test_a_channel_hears_only_of_its_schedules_tags_and_events(service, make_sch
     AlertChannel.objects.update(name="by tag", tags=["Sales", "Nobody"])
     service.channel("by schedule").schedules.set([stock])
     service.channel("by event", events=["reload-failed"])
-    QrsSite.objects.create(unreachable_since=at(5), failures=5)
+    QrsSite.objects.create(unreachable_since=at(5), wait_until=at(5), failures=5)
     for schedule in (sales, stock):
         close_run(schedule, "refused")
     close_run(stock, "failed")
@@ -376,6 +386,15 @@ def test_a_start_without_a_schedule_is_told_by_its_task(service, pass_time):
     pass_time(1)
 
     assert service.titles == [f"Start failed: Qlik task {run.qlik_task_id}"]
+
+
+def test_the_task_has_its_name_where_it_is_known(service, make_schedule, pass_time):
+    QlikTask.objects.create(id=TASK_ID, name="Reload of Sales", seen_at=timezone.now())
+    close_run(make_schedule(qlik_task_id=TASK_ID.upper()), "failed")
+
+    pass_time(1)
+
+    assert f"Qlik task: Reload of Sales ({TASK_ID.upper()})" in service.received[0]["message"].splitlines()
 
 
 def test_what_a_deleted_schedule_left_is_told(service, make_schedule, pass_time):

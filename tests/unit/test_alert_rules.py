@@ -251,7 +251,7 @@ def test_what_was_over_before_it_was_told_is_told_as_bad():
 
 
 def test_while_qrs_is_out_of_reach_starts_that_did_not_reach_it_wait():
-    items = [item(1, event=OUTAGE), item(2, state="unreachable"), item(3, state="refused")]
+    items = [item(1, event=OUTAGE), item(2, state="unreachable"), item(3, state="refused"), item(4, event=LATE)]
     back = item(1, event=OUTAGE, has_ended=True, told=Told(NOON, 1))
 
     assert tell(*items) == [(OUTAGE, False, (1,)), (START, False, (3,))]
