@@ -12,7 +12,7 @@ import schedules.validators
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("schedules", "0005_qlik_tasks"),
+        ("schedules", "0006_targets"),
     ]
 
     operations = [
