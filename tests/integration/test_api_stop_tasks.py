@@ -101,11 +101,17 @@ def test_a_run_that_did_not_start_has_no_such_button(admin_client, qrs_service, 
     assert "Stop the reload" not in admin_client.get(f"{RUNS}{run.pk}/change/").content.decode()
 
 
-def test_the_button_says_when_there_was_nothing_to_stop_or_qrs_is_away(admin_client, qrs_service, run):
+def test_the_button_says_when_qrs_is_away(admin_client, qrs_service, run):
     admin_client.post(f"{RUNS}{run.pk}/stop/")
     qrs_service.add_fault(Fault(kind=FaultKind.REFUSE, status=503))
 
     assert "QRS_URL" in told(admin_client.post(f"{RUNS}{run.pk}/stop/"))
+
+
+def test_the_button_says_when_the_task_did_not_run_any_more(admin_client, qrs_service, run):
+    qrs_service.site.lose_sessions(keep_results=True)
+
+    assert told(admin_client.post(f"{RUNS}{run.pk}/stop/")) == "The task was not running any more."
 
 
 def test_who_may_not_change_schedules_may_not_stop_reloads(qrs_service, run):
