@@ -440,8 +440,12 @@ class Run(models.Model):
 
     @staticmethod
     def task_key(occurrence_key: str, task_id: str) -> str:
-        """Return the hexadecimal key of the run of one task where the schedule of the occurrence aims at several."""
-        return uuid.uuid5(_OCCURRENCES, f"{occurrence_key} {task_id}").hex
+        """Return the hexadecimal key of the run of one task where the schedule of the occurrence aims at several.
+
+        It begins with the instant, too.
+        """
+        digest = sha1(f"{occurrence_key} {task_id}".encode(), usedforsecurity=False).hexdigest()
+        return f"{occurrence_key[:12]}8{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
 
     @staticmethod
     def backfill_id(*, schedule_pk: int, due: int, task_id: str = "") -> uuid.UUID:

@@ -123,7 +123,8 @@ class TestStatus:
             "planned through     2024-03-04 06:00:00 UTC",
             "started schedules   1",
             "messages on Redis   0",
-            "open runs           0 planned, 0 queued, 0 claimed",
+            "open runs           0 planned, 0 queued, 0 claimed, 0 retrying, 0 waiting, 0",
+            "                    unsure",
             "The service is well.",
         ]
 

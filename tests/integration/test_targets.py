@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -87,6 +87,16 @@ class TestPlanning:
             (A, schedule.pk, "scheduled", NOON),
             (B, schedule.pk, "scheduled", NOON),
         }
+
+    def test_the_keys_begin_with_the_instant_as_those_of_all_occurrences(self, known, at_noon):
+        schedule = at_noon(**AIM)
+
+        keys = [run.pk for run in plan(loaded(), NOON)]
+
+        ordinary = Run.occurrence_key(schedule_pk=schedule.pk, due=int(NOON))
+        assert {key.hex[:12] for key in keys} == {ordinary[:12]}
+        assert {(key.version, key.variant) for key in keys} == {(8, RFC_4122)}
+        assert len({*keys, UUID(ordinary)}) == 3
 
     def test_an_ordinary_schedule_keeps_its_key(self, at_noon):
         schedule = at_noon()
