@@ -32,7 +32,7 @@ bench:  ## Measure beside other schedulers, half an hour; QUICK=1: minutes
 	$(PYTHON_HERE) -m tests.benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 	$(if $(ONLY),,$(PYTHON_HERE) -m tests.benchmarks.bench_forecast)
 
-chaos:  ## Kill, freeze and cut off what a running service needs, an hour and a half
+chaos:  ## Kill, freeze and cut off what a service needs, for over an hour
 	@scripts/setup dev
 	$(PYTHON_HERE) -m pytest tests/acceptance -k kill
 	$(PYTHON_HERE) -m tests.chaos

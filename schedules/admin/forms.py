@@ -212,8 +212,8 @@ class ScheduleForm(ScheduleModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Someone who may only look gets a form without fields
-        if "startup_state" in self.fields:
+        # Someone who may only look gets a form without the model's fields
+        if "qlik_task_id" in self.fields:
             self._prepare_startup_state()
             self.fields["qlik_task_id"].required = False
             if self.initial.get("qlik_task_id") == NO_TASK_ID:

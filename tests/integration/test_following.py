@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
 from qlik.simulator.tasks import Task
-from schedules import claims, following, runs, tasks
+from schedules import claims, following, qrs, runs, tasks
 from schedules.models import QrsSite, Run
 from schedules.qrs import qrs_client
 from tests.conftest import TASK_ID
@@ -194,7 +194,10 @@ class TestReloads:
         assert follow(unsure, after=timedelta(seconds=40)) == 11
         assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
 
-    def test_thousands_cost_two_calls(self, simulator, make_schedule, make_started):
+    def test_thousands_cost_two_calls(self, simulator, settings, make_schedule, make_started):
+        settings.QRS_TIMEOUT = (5.0, 60.0)
+        settings.QRS_TOTAL_TIMEOUT = 60.0
+        qrs._client.cache_clear()
         tasks_of_site = [
             Task(id=uuid4(), name=f"Task {number}", app="App", reload_seconds=30 if number % 2 else 7200)
             for number in range(2000)
