@@ -19,8 +19,8 @@ from tests.waiting import wait_for
 RATES = {"start synchronous": 0.05, "sessions": 0.05, "results": 0.15}
 #: In the short form all goes wrong at the beginning: what came of it takes the service most of the time to find out
 SHORT_RATES = {"start synchronous": 0.5, "sessions": 0.2, "results": 0.2}
-SHORT_FAULTS_SECONDS = 4
-SHORT_FIRST, SHORT_MINUTES, SHORT_SIZE = 5 * HOUR + 58, 8, 300
+SHORT_FAULTS_SECONDS = 3
+SHORT_FIRST, SHORT_MINUTES, SHORT_SIZE = 5 * HOUR + 58, 8, 150
 #: How long to wait for the last runs' ends
 SETTLE_SECONDS, SHORT_SETTLE_SECONDS = 300, 40
 
@@ -66,13 +66,13 @@ class Stage:
 def replay_day(terms: Terms) -> Evidence:
     """Replay a day, or a quarter of an hour of it in the short form; return all that is known in the end."""
     random = terms.make_random("day")
-    housekeeping = {"CHAOS_HOUSEKEEPING_SECONDS": "2"} if terms.is_short else {}
+    housekeeping = {"CHAOS_HOUSEKEEPING_SECONDS": "1"} if terms.is_short else {}
     options = ("--speed", str(SPEED), "--slots", str(SLOTS))
     with Site(
         terms.workshop,
         database=terms.database,
         random=random,
-        qrs_timeout="1,3",
+        qrs_timeout="1,2" if terms.is_short else "1,3",
         simulator=options,
         **housekeeping,
     ) as site:
@@ -95,7 +95,7 @@ def _set_up(site: Site, random: Random, *, is_short: bool) -> Stage:
     beat = site.start_beat()
     site.wait_for_leader()
     first, last, size = (SHORT_FIRST, SHORT_FIRST + SHORT_MINUTES, SHORT_SIZE) if is_short else (0, 24 * HOUR, 500)
-    day = Day(int(time.time()) + (4 if is_short else 20) - first, first, last)
+    day = Day(int(time.time()) + (5 if is_short else 20) - first, first, last)
     duties = plan_day(day, random, size=size)
     site.control("/tasks", [duty.task for duty in duties], method="PUT")
     site.clerk.ask("create", [_describe(duty, day) for duty in duties])
