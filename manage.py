@@ -26,6 +26,10 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"butler: {error}")
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` does; nor may Python write what is left when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def _hand_over_to_own_python() -> None:

@@ -195,3 +195,14 @@ def test_make_lists_what_there_is_to_do():
 def test_this_python_would_do():
     assert sys.version_info >= (3, 11)
     assert os.access(ROOT / "scripts/setup", os.X_OK)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = subprocess.Popen(
+        [sys.executable, "manage.py", "help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    command.stdout.close()
+
+    assert "Traceback" not in command.stderr.read()
+    command.stderr.close()
+    assert command.wait(20) == 1
