@@ -23,12 +23,12 @@ from tests.chaos.edits import edit_many
 from tests.chaos.outages import stop_database, stop_redis
 from tests.chaos.postgres import NoPostgresError
 from tests.chaos.programs import ROOT
-from tests.chaos.report import HEADINGS, Line, format_line, format_remarks, write_page
+from tests.chaos.report import HEADINGS, Line, format_line, format_remarks, keep_results, write_page
 from tests.chaos.terms import Terms
 from tests.chaos.workers import kill_worker, redeliver
 from tests.chaos.workshop import Workshop
 
-PAGE = ROOT / "docs/chaos/README.md"
+FOLDER = ROOT / "docs/chaos"
 
 SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     1: kill_beat,
@@ -64,11 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workshop.close()
     minutes = (time.monotonic() - clock) / 60
     print(f"\n{minutes:.0f} minutes, seed {options.seed}")
-    if not options.only and not options.short:
+    if not options.short and not options.rounds:
         sentences = {str(number): scenario.__doc__ or "" for number, scenario in SCENARIOS.items()}
-        page = write_page(lines, sentences, seed=options.seed, began=f"{began:%Y-%m-%d}", minutes=minutes)
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page)
+        results = keep_results(FOLDER / "results.json", lines, seed=options.seed, began=f"{began:%Y-%m-%d}")
+        (FOLDER / "README.md").write_text(write_page(results, sentences))
     return int(any(line.failures for line in lines))
 
 

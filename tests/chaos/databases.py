@@ -26,6 +26,9 @@ class Database(Protocol):
     def lock(self) -> Any:
         """Return a context in which no process can write."""
 
+    def is_free(self) -> bool:
+        """Return whether a process that is frozen now holds no lock that keeps all others from writing."""
+
 
 class SqliteDatabase:
     """A file of SQLite."""
@@ -48,6 +51,16 @@ class SqliteDatabase:
             connection.execute("PRAGMA ignore_check_constraints = ON")
             for sql in statements:
                 connection.execute(sql)
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds the lock for writing, or gives it back within a moment."""
+        try:
+            with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
     @contextmanager
     def lock(self, *, mode: str = "IMMEDIATE") -> Iterator[None]:
@@ -77,6 +90,10 @@ class PostgresDatabase:
         with psycopg.connect(self.url) as connection:
             for sql in statements:
                 connection.execute(sql)
+
+    def is_free(self) -> bool:
+        """Return True: the server ends a transaction in which nothing happens."""
+        return True
 
     @contextmanager
     def lock(self) -> Iterator[None]:

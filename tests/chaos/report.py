@@ -1,14 +1,20 @@
-"""Lines of the table, their verdicts, and the page that the full run writes."""
+"""Lines of the table, their verdicts, and the page that a run in full writes."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from tests.chaos.tally import Tally
+
+#: The lines of each scenario, by its number, as JSON keeps them
+Results: TypeAlias = dict[str, list[dict[str, Any]]]
 
 WIDTHS = (27, 7, 7, 4, 4, 7, 5, 6, 5)
 HEADINGS = ("scenario", "planned", "started", "lost", "dbl", "skipped", "other", "gap s", "")
@@ -79,17 +85,33 @@ def format_remarks(line: Line) -> str:
     )
 
 
-def write_page(lines: Iterable[Line], sentences: Mapping[str, str], *, seed: int, began: str, minutes: float) -> str:
+def keep_results(file: Path, lines: Iterable[Line], *, seed: int, began: str) -> Results:
+    """Put the lines into a file of JSON in place of those that their scenarios had, and return all of it."""
+    results: Results = json.loads(file.read_text()) if file.exists() else {}
+    fresh: Results = {}
+    for line in lines:
+        number = line.scenario[:3].strip()
+        made = {"cells": line.cells(), "remarks": format_remarks(line), "seed": seed, "began": began}
+        fresh.setdefault(number, []).append(made | {"machine": describe_machine()})
+    results = dict(sorted((results | fresh).items(), key=lambda item: (int(item[0].strip("p")), item[0])))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def write_page(results: Results, sentences: Mapping[str, str]) -> str:
     """Return the page for docs/chaos: the table, where and when it was made, and what each scenario is."""
-    lines = list(lines)
-    table = [format_line(HEADINGS), *(format_line(line.cells()) for line in lines)]
-    remarks = [f"{line.scenario}:\n{text}" for line in lines if (text := format_remarks(line))]
+    lines = [line for lines in results.values() for line in lines]
+    table = [format_line(HEADINGS), *(format_line(line["cells"]) for line in lines)]
+    remarks = [f"{line['cells'][0]}:\n{line['remarks']}" for line in lines if line["remarks"]]
     scenarios = [f"| {number} | {sentence} |" for number, sentence in sentences.items()]
     return "\n".join(
         [
             "# What chaos does to it",
             "",
-            f"Made by `make chaos` on {began} in {minutes:.0f} minutes: {describe_machine()}, seed {seed}.",
+            "Made by `make chaos`; a scenario that was run again alone has taken the place of what it said before.",
+            "",
+            *_tell_runs(results),
             "",
             "`planned`: occurrences in the ledger. `started`: runs with exactly one accepted start in the journal of",
             "the simulated QRS. `lost`: due by an oracle that shares no code with the service, but without a row in",
@@ -115,6 +137,16 @@ def write_page(lines: Iterable[Line], sentences: Mapping[str, str], *, seed: int
             "",
         ]
     )
+
+
+def _tell_runs(results: Results) -> list[str]:
+    """Return which scenarios were run when, with which seed and where."""
+    runs: dict[tuple[str, int, str], list[str]] = {}
+    for number, lines in results.items():
+        runs.setdefault((lines[0]["began"], lines[0]["seed"], lines[0]["machine"]), []).append(number)
+    return [
+        f"- {began}, seed {seed}, {machine}: {', '.join(numbers)}" for (began, seed, machine), numbers in runs.items()
+    ]
 
 
 def describe_machine() -> str:

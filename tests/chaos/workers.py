@@ -82,16 +82,25 @@ def _judge_stage(site: Site, stage: Stage, due: dict[str, int], *, slowest: floa
     )
 
 
+def _freeze_without_lock(site: Site, worker: Program) -> None:
+    """Freeze a worker where it does not hold SQLite's lock: nobody could plan until it is killed."""
+    worker.freeze()
+    while not site.database.is_free():
+        worker.wake()
+        time.sleep(0.1)
+        worker.freeze()
+
+
 def _kill_on_its_way(site: Site, worker: Program, job: Job) -> None:
     """message sent."""
-    worker.freeze()
+    _freeze_without_lock(site, worker)
     _wait_for_state(site, job, {"queued"})
     worker.kill()
 
 
 def _kill_before_claim(site: Site, worker: Program, job: Job) -> None:
     """message taken."""
-    worker.freeze()
+    _freeze_without_lock(site, worker)
     _wait_for_state(site, job, {"queued"})
     with site.database.lock():
         worker.wake()
