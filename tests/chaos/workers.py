@@ -60,7 +60,7 @@ def kill_worker(terms: Terms) -> Iterator[Line]:
 
 def _kill_in_stage(site: Site, worker: Program, stage: Stage) -> tuple[Job, int]:
     """Make a schedule that is due once, in a moment, kill the worker in a stage of its run, and start it again."""
-    due_at = int(time.time()) + 3
+    due_at = int(time.time()) + 5
     (job,) = site.create([once_at(due_at)])
     stage(site, worker, job)
     assert not worker.is_running
