@@ -241,7 +241,7 @@ def _attach(open_runs: Sequence[OpenRun], picture: Picture) -> list[OpenRun]:
     if not found:
         return list(open_runs)
     # Before what is taken, or a call that is recorded between the two would be in neither
-    calling = _list_calling()
+    calling = _list_calling(besides=open_runs)
     # A session belongs to one run. It may also be that of a start by somebody else, at the very moment
     taken = set(Run.objects.filter(qrs_session__in=found).values_list("qrs_session", flat=True))
     matched = _match_sessions(unsure, picture, taken=taken)
@@ -269,10 +269,12 @@ def _match_sessions(
     return matched
 
 
-def _list_calling() -> set[str]:
-    """Return the tasks that a worker is about to start, or waits for the answer of."""
-    task_ids = Run.objects.filter(state=Run.State.CLAIMED).values_list("qlik_task_id", flat=True)
-    return {task_id.lower() for task_id in task_ids}
+def _list_calling(*, besides: Sequence[OpenRun]) -> set[str]:
+    """Return the tasks of calls that are on their way, or have become unsure since the open runs were read."""
+    states = [Run.State.CLAIMED, Run.State.UNSURE]
+    rows = Run.objects.filter(state__in=states).values_list("pk", "qlik_task_id")
+    known = {run.id for run in besides}
+    return {task_id.lower() for run_id, task_id in rows if run_id not in known}
 
 
 def _judge(run: OpenRun, picture: Picture, *, now: datetime) -> Change | None:

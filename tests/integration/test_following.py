@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,6 +13,7 @@ from django.utils import timezone
 from qlik.simulator.faults import Fault, FaultKind
 from qlik.simulator.tasks import Task
 from schedules import claims, following, qrs, runs, tasks
+from schedules.lease import name_this_process
 from schedules.models import QrsSite, Run
 from schedules.qrs import qrs_client
 from tests.conftest import TASK_ID
@@ -160,6 +163,20 @@ class TestReloads:
 
         assert follow(run) == 0
         assert follow(run, after=timedelta(seconds=91)) == 1
+
+    def test_one_whose_process_is_gone_is_replaced_at_once(self, run_now, simulator):
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            process.wait()
+        gone = f"{name_this_process().rpartition('/')[0]}/{process.pid}"
+        turn = {"follower_until": timezone.now() + timedelta(seconds=90), "follower": name_this_process()}
+        QrsSite.objects.update_or_create(pk=1, defaults=turn)
+        assert follow(run) == 0, "another thread of this process follows"
+
+        QrsSite.objects.update(follower=gone)
+        assert follow(run) == 1
 
     def test_many_that_end_together_are_told_with_all_their_attempts(self, simulator, make_started):
         """Their first attempts had failed long before, while they were followed."""
@@ -322,6 +339,26 @@ class TestUnknownOutcomes:
         runs.record_outcomes([answer])
         follow(bad, after=timedelta(seconds=20))
         assert bad.state == "retrying"
+
+    def test_the_session_of_a_call_that_has_just_become_unsure_is_not_taken(self, run_now, simulator, monkeypatch):
+        change_task(simulator, reload_seconds=600)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1, takes_effect=False))
+        bad, calling = run_now(), run_now()
+        start(bad)
+        claims.claim_runs([calling.pk], worker="gone", now=timezone.now())
+        simulator.site.start([UUID(TASK_ID)])
+        look = following._look
+
+        def look_and_lose(*args: object, **values: object) -> following.Picture:
+            claims.give_up_lost_claims(now=timezone.now(), limit=HOUR, lost_workers=["gone"])
+            return look(*args, **values)
+
+        monkeypatch.setattr(following, "_look", look_and_lose)
+        follow(bad, calling)
+        assert (bad.state, calling.state) == ("unsure", "unsure")
+
+        follow(bad, calling)
+        assert (bad.state, calling.state) == ("unsure", "started")
 
     def test_two_unsure_runs_of_a_task_get_a_session_each(self, run_now, simulator):
         change_task(simulator, reload_seconds=600)
