@@ -25,13 +25,14 @@ from qlik.execution import ExecutionStatus
 from qlik.filters import Filter, any_of, one_of, since
 from schedules.bulk import change_runs
 from schedules.claims import read_retry
+from schedules.lease import is_gone, name_this_process
 from schedules.models import QrsSite, Run
 from schedules.qrs import longest_call
 from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)
 
-#: How long one worker may follow before another takes over
+#: How long one worker may follow before another takes over, where nobody sees that it is gone
 TURN = timedelta(seconds=120)
 #: How far QRS's clock may be from what it seems
 CLOCK_MARGIN = timedelta(seconds=10)
@@ -170,9 +171,12 @@ def _make_open_run(
 
 def _take_turn(*, now: datetime) -> bool:
     """Return whether this worker is the one that follows now."""
-    QrsSite.objects.get_or_create(pk=1)
+    site, _ = QrsSite.objects.get_or_create(pk=1)
+    me = name_this_process()
     free = Q(follower_until=None) | Q(follower_until__lte=now)
-    return bool(QrsSite.objects.filter(free, pk=1).update(follower_until=now + TURN))
+    if site.follower != me and is_gone(site.follower):
+        free |= Q(follower=site.follower)
+    return bool(QrsSite.objects.filter(free, pk=1).update(follower_until=now + TURN, follower=me))
 
 
 def _end_turn(**values: object) -> None:

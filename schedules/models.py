@@ -564,6 +564,7 @@ class QrsSite(models.Model):
     unreachable_since = models.DateTimeField(null=True)
     last_error = models.TextField(default="")
     # One worker at a time follows reloads
+    follower = models.CharField(max_length=200, default="")
     follower_until = models.DateTimeField(null=True)
     followed_at = models.DateTimeField(null=True)
 

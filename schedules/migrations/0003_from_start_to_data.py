@@ -248,6 +248,7 @@ class Migration(migrations.Migration):
                 ("wait_until", models.DateTimeField(null=True)),
                 ("unreachable_since", models.DateTimeField(null=True)),
                 ("last_error", models.TextField(default="")),
+                ("follower", models.CharField(default="", max_length=200)),
                 ("follower_until", models.DateTimeField(null=True)),
                 ("followed_at", models.DateTimeField(null=True)),
             ],
