@@ -68,6 +68,11 @@ class Duty:
         """The task's id as 32 letters and digits."""
         return str(self.task["id"]).replace("-", "")
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether its reload takes longer than a minute of the day, whatever becomes of it."""
+        return float(self.task["reload_seconds"]) > 60
+
     def list_due(self, day: Day) -> list[int]:
         """Return the instants at which it is due on that day, in epoch seconds of the replay."""
         if not self.is_started:

@@ -199,9 +199,12 @@ def _change_tasks(stage: Stage, first: float, second: float) -> Iterator[Event]:
 
 def _play_by_hand(stage: Stage) -> Iterator[Event]:
     """People start and stop tasks in Sense, past the service."""
-    for duty in stage.pick("each hour", "office hours", overlap="skip", count=8):
-        minute = stage.random.uniform(8, 18) * HOUR
+    slow = [duty for duty in stage.pick("each hour", "office hours", overlap="skip", count=99) if duty.is_slow]
+    for duty in slow[:8]:
+        # So shortly before it is due that it still runs then
+        due = stage.random.choice(duty.list_due(stage.day))
         path = f"/start?task_id={duty.task['id']}"
+        minute = due - stage.day.midnight - 0.4
         yield Event(minute, f"somebody starts the task of {duty.title!r} in Sense", _post(stage, path))
     for duty in stage.pick("at 06:00", count=6):
         minute = 6 * HOUR + stage.random.uniform(1, 3)
