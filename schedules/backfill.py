@@ -29,7 +29,9 @@ MOST_RUNS = 10_000
 MOST_OCCURRENCES = 100_000
 
 #: In these states a run has started its task, may have, or is on its way to it
-_HAS_RUN = (Run.State.STARTED, Run.State.UNKNOWN, Run.State.CLAIMED, Run.State.QUEUED, Run.State.PLANNED)
+#: The states of what was surely not started, and will not be; in any other it was, may have been, or is about to be
+_NOT_RUN = (Run.State.SKIPPED, Run.State.REFUSED, Run.State.UNREACHABLE)
+_STARTED = (Run.State.STARTED, Run.State.SUCCEEDED, Run.State.FAILED, Run.State.ABORTED)
 
 _ADVICE = "Give a later from, an earlier until, or fewer schedules."
 #: Rows of one transaction, during which beat plans nothing; schedules of one query
@@ -66,7 +68,7 @@ class Occurrence:
     @property
     def has_run(self) -> bool:
         """Whether its task was started, may have been, or is about to be."""
-        return self.state in _HAS_RUN
+        return bool(self.state) and self.state not in _NOT_RUN
 
     def is_wanted(self, *, again: bool) -> bool:
         """Return whether a backfill makes a run for it; `again` wants those that have run, too."""
@@ -206,7 +208,7 @@ def _mark(due_at: datetime, found: Sequence[_Found]) -> Occurrence:
     """Return the occurrence with what came of it, of several runs the one that came furthest."""
     if not found:
         return Occurrence(due_at)
-    furthest = max(found, key=lambda run: (run.state in _HAS_RUN, run.state == Run.State.STARTED))
+    furthest = max(found, key=lambda run: (run.state not in _NOT_RUN, run.state in _STARTED))
     is_backfilled = any(run.reason == Run.Reason.BACKFILL for run in found)
     return Occurrence(due_at, furthest.state, furthest.reason, is_backfilled)
 

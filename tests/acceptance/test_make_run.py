@@ -54,8 +54,7 @@ def starts(service: Service) -> int:
 
 def test_it_is_ready_within_ten_seconds_and_says_where_things_are(service):
     seconds = float(re.search(r"ready after ([0-9.]+) s", service.output)[1])
-    # Of a machine that is not busy with more than it has processors
-    assert seconds < 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert seconds < 10
     assert f"http://127.0.0.1:{service.port}/v4/schedules" in service.output
     assert f"http://127.0.0.1:{service.port}/admin/" in service.output
     assert str(service.data_folder) in service.output
