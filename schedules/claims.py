@@ -141,7 +141,7 @@ def claim_new_runs(task_ids: Iterable[str], *, message: str, worker: str, now: d
 def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:
     """Give up claims to runs whose task is running, for the reasons given: they are skipped, or one of them waits."""
     with transaction.atomic():
-        for run, reason in sorted(claimed.items(), key=lambda pair: pair[0].qlik_task_id):
+        for run, reason in sorted(claimed.items(), key=lambda pair: pair[0].qlik_task_id.lower()):
             # Its own; locked until what becomes of the run is written
             take_turn(run.id, task_id=run.qlik_task_id)
             _write_fate(run.id, _decide_overlap(run, reason, now=now))
@@ -224,7 +224,7 @@ def _yield_turns(waiting: Sequence[ClaimedRun], *, now: datetime) -> set[uuid.UU
     """Give runs the turn to start their task; return those that do not get it, and decide what becomes of them."""
     yielding = set()
     # In one order for all workers, or two could wait for each other
-    for run in sorted(waiting, key=lambda run: (run.qlik_task_id, run.due_at)):
+    for run in sorted(waiting, key=lambda run: (run.qlik_task_id.lower(), run.due_at)):
         if holder := take_turn(run.id, task_id=run.qlik_task_id):
             reason = f"{holder} is not over"
             _write_fate(run.id, _decide_overlap(run, reason, now=now))

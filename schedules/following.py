@@ -38,6 +38,9 @@ TURN = timedelta(seconds=120)
 CLOCK_MARGIN = timedelta(seconds=10)
 #: A call that was sent has begun its run by then, or never will
 SETTLE_AFTER = timedelta(seconds=15)
+CLOCK_WAS_SET = (
+    "A clock was set before QRS could be asked whether the task was started. Look in the Qlik Management Console."
+)
 #: A run that QRS has not known for so long is given up
 FORGET_AFTER = timedelta(minutes=10)
 #: A run that is due for longer is not looked at any more
@@ -145,9 +148,21 @@ def follow_runs(get_client: Callable[[], QrsClient], *, now: datetime) -> int:
         logger.warning("QRS cannot be asked how %d runs go: %s", len(open_runs), error)
         _end_turn()
         return _write(_give_up_unsure(open_runs, error=str(error), now=now), now=now)
-    _end_turn(followed_at=now)
-    attached = _attach(open_runs, picture)
-    return _write([change for run in attached if (change := _judge(run, picture, now=now))], now=now)
+    lost = _list_lost_moments(open_runs, offset=client.clock_offset)
+    _end_turn(followed_at=now, clock_offset=client.clock_offset)
+    attached = _attach([run for run in open_runs if run not in lost], picture)
+    changes = [change for run in attached if (change := _judge(run, picture, now=now))]
+    return _write([*changes, *(_close(run, Run.State.UNKNOWN, CLOCK_WAS_SET, now=now) for run in lost)], now=now)
+
+
+def _list_lost_moments(open_runs: Sequence[OpenRun], *, offset: timedelta) -> list[OpenRun]:
+    """Return the runs without an answer whose moments mean nothing any more, because a clock was set since.
+
+    What QRS has begun cannot be told from what it has not, and a second start must not come of that.
+    """
+    before = QrsSite.objects.values_list("clock_offset", flat=True).get(pk=1)
+    was_set = before is not None and abs(offset - before) > CLOCK_MARGIN
+    return [run for run in open_runs if was_set and run.is_unsure]
 
 
 def _read_open(*, now: datetime) -> list[OpenRun]:
@@ -173,7 +188,8 @@ def _take_turn(*, now: datetime) -> bool:
     """Return whether this worker is the one that follows now."""
     site, _ = QrsSite.objects.get_or_create(pk=1)
     me = name_this_process()
-    free = Q(follower_until=None) | Q(follower_until__lte=now)
+    # Further ahead than a turn it only is where the clock was set back
+    free = Q(follower_until=None) | Q(follower_until__lte=now) | Q(follower_until__gt=now + TURN)
     if site.follower != me and is_gone(site.follower):
         free |= Q(follower=site.follower)
     return bool(QrsSite.objects.filter(free, pk=1).update(follower_until=now + TURN, follower=me))

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTasks
 
 from schedules.models import Lease, Run, ScheduleChange
+from schedules.policies import LONGEST_WAIT
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _RENEW = f"""
         EXISTS (SELECT 1 FROM {Run._meta.db_table} WHERE state = '{Run.State.PLANNED}'),
         EXISTS (
             SELECT 1 FROM {Run._meta.db_table}
-            WHERE state IN ('{Run.State.RETRYING}', '{Run.State.WAITING}') AND next_try_at <= %s
+            WHERE state IN ('{Run.State.RETRYING}', '{Run.State.WAITING}') AND (next_try_at <= %s OR next_try_at > %s)
         )
 """  # noqa: S608 -- all of it is constant
 # What a statement reads is older than the lock that it waits for, and so would be what it sees of the edit that had it
@@ -89,8 +90,9 @@ class PlannerLease:
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql" and connection.in_atomic_block:
                 cursor.execute(_LOCK, [self.token])
-            now = connection.ops.adapt_datetimefield_value(timezone.now())
-            cursor.execute(_RENEW, [now, self.token, now])
+            moment = timezone.now()
+            now, too_far = map(connection.ops.adapt_datetimefield_value, (moment, moment + LONGEST_WAIT))
+            cursor.execute(_RENEW, [now, self.token, now, too_far])
             found = cursor.fetchall()
         if not found:
             self._lose()

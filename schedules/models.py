@@ -567,6 +567,7 @@ class QrsSite(models.Model):
     follower = models.CharField(max_length=200, default="")
     follower_until = models.DateTimeField(null=True)
     followed_at = models.DateTimeField(null=True)
+    clock_offset = models.DurationField(null=True, help_text="How far QRS's clock was ahead when it was asked last.")
 
     def __str__(self) -> str:
         return f"QRS, unreachable since {self.unreachable_since:%Y-%m-%d %H:%M:%S} UTC" if self.failures else "QRS"

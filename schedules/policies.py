@@ -31,6 +31,8 @@ class Overlap(StrEnum):
 #: The pause before the second attempt of a start; it doubles with each further one up to the longest
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
+#: No run waits for longer than this to be tried again, unless the clock was set back meanwhile
+LONGEST_WAIT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

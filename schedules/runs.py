@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from schedules.bulk import change_runs, to_column
 from schedules.models import Run, Schedule, from_epoch
+from schedules.policies import LONGEST_WAIT
 from schedules.targets import TaskIndex, explain_no_tasks, has_target
 
 #: A message that no worker took for this long is published again; see docs/design.md.
@@ -220,8 +221,12 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
 
 
 def resume_due(*, now: datetime) -> int:
-    """Plan the runs again whose next attempt is due; return how many."""
-    return move_runs(Run.objects.filter(state__in=POSTPONED, next_try_at__lte=now), state=Run.State.PLANNED)
+    """Plan the runs again whose next attempt is due; return how many.
+
+    Due is also what lies further ahead than any pause: the clock was set back.
+    """
+    is_due = Q(next_try_at__lte=now) | Q(next_try_at__gt=now + LONGEST_WAIT)
+    return move_runs(Run.objects.filter(is_due, state__in=POSTPONED), state=Run.State.PLANNED)
 
 
 def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:

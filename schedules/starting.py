@@ -44,6 +44,7 @@ def start(run: ClaimedRun) -> Outcome:
             called_at=called_at,
             answered_at=timezone.now(),
             message=repr(error),
+            is_unanswered=True,
         )
     return Outcome(
         id=run.id,

@@ -251,6 +251,10 @@ class Migration(migrations.Migration):
                 ("follower", models.CharField(default="", max_length=200)),
                 ("follower_until", models.DateTimeField(null=True)),
                 ("followed_at", models.DateTimeField(null=True)),
+                (
+                    "clock_offset",
+                    models.DurationField(help_text="How far QRS's clock was ahead when it was asked last.", null=True),
+                ),
             ],
         ),
         migrations.CreateModel(

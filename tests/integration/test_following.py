@@ -164,6 +164,14 @@ class TestReloads:
         assert follow(run) == 0
         assert follow(run, after=timedelta(seconds=91)) == 1
 
+    def test_a_turn_that_a_clock_set_back_made_long_is_none(self, run_now, simulator):
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+        QrsSite.objects.update_or_create(pk=1, defaults={"follower_until": timezone.now() + 2 * HOUR})
+
+        assert follow(run) == 1
+
     def test_one_whose_process_is_gone_is_replaced_at_once(self, run_now, simulator):
         run = run_now()
         start(run)
@@ -443,6 +451,24 @@ class TestUnknownOutcomes:
         follow(run)
 
         assert run.state == "succeeded"
+
+    @pytest.mark.parametrize("step", [timedelta(hours=2), timedelta(hours=-2)])
+    def test_after_a_clock_was_set_it_is_not_started_again_on_suspicion(self, run_now, simulator, monkeypatch, step):
+        change_task(simulator, reload_seconds=7200)
+        followed = run_now()
+        start(followed)
+        follow(followed)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+        run = run_now()
+        start(run)
+        (transport,) = qrs_client()._hosts._transports
+        monkeypatch.setattr(transport, "_read_clock", lambda text: None)
+        transport.clock_offset = -step
+
+        follow(run, followed, after=step)
+
+        assert (run.state, followed.state) == ("unknown", "started")
+        assert "A clock was set" in run.message
 
 
 class TestPlainCalls:
