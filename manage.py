@@ -24,6 +24,8 @@ def main() -> None:
 
         django.setup()
         execute_from_command_line(sys.argv)
+        # Here, and not when Python ends, where nobody catches what goes wrong
+        sys.stdout.flush()
     except ImproperlyConfigured as error:
         sys.exit(f"butler: {error}")
     except BrokenPipeError:
