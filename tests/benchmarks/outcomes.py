@@ -1,7 +1,7 @@
 """The outcomes of 10,000 runs into the ledger: time of the database, and statements.
 
 In a process of its own, for the database that DATABASE_URL or BUTLER_DATA_DIR names:
-    python -m tests.benchmarks.outcomes 10000 50
+    python -m tests.benchmarks.outcomes 10000 25
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from tests.benchmarks.stage import Stage
 if TYPE_CHECKING:
     from schedules.runs import Outcome
 
-#: As many as a worker has of one message
-AT_ONCE = 50
+#: As many as a worker has in hand of one message
+AT_ONCE = 25
+#: Hours before, each of which has left as many runs in the ledger
+HISTORY = 5
 BAR_SECONDS = 1.0
 NO_POSTGRES = 3
 
@@ -70,25 +72,27 @@ def main(number: int, at_once: int) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    time_outcomes(make_claimed(AT_ONCE), AT_ONCE)
-    seconds, statements = time_outcomes(make_claimed(number), at_once)
-    seconds_at_once, _ = time_outcomes(make_claimed(number), number)
+    hour, *history = range(int(time.time()) // 3600 * 3600, 0, -3600)[: HISTORY + 2]
+    for due in history[1:]:
+        time_outcomes(make_claimed(number, due=due), number)
+    seconds, statements = time_outcomes(make_claimed(number, due=history[0]), at_once)
+    seconds_at_once, _ = time_outcomes(make_claimed(number, due=hour), number)
     print(json.dumps({"seconds": seconds, "seconds_at_once": seconds_at_once, "statements": statements}))
 
 
-def make_claimed(number: int) -> list[Outcome]:
-    """Insert so many claimed runs and return what is to be recorded of them."""
-    from schedules.models import Run
+def make_claimed(number: int, *, due: int) -> list[Outcome]:
+    """Insert so many claimed runs, due at an epoch second, and return what is to be recorded of them."""
+    from schedules.models import Run, from_epoch
     from schedules.runs import Outcome
 
     now = datetime.now(UTC)
     runs = [
         Run(
-            pk=uuid.uuid4(),
+            pk=uuid.UUID(Run.occurrence_key(schedule_pk=i + 1, due=due)),
             schedule_id=i + 1,
             schedule_name=f"bench-{i}",
             qlik_task_id=str(uuid.UUID(int=i)),
-            due_at=now,
+            due_at=from_epoch(due),
             planned_at=now,
             claimed_at=now,
             reason=Run.Reason.SCHEDULED,
