@@ -182,7 +182,6 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_RESULT_EXPIRES = None
 CELERY_TIMEZONE = "UTC"
-CELERY_IMPORTS = ["schedules.alert_tasks"]
 CELERY_WORKER_CONSUMER = "butler.consumer:PromptConsumer"
 CELERY_WORKER_POOL = "threads"
 # Messages in hand at once; the calls that they ask for share BUTLER_WORKER_CONCURRENCY threads

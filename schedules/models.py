@@ -112,6 +112,10 @@ class ReadableCharField(ReadableColumn, TextColumn):
 class ReadableJSONField(ReadableColumn, models.JSONField):
     sound = "json_valid(%s)"
 
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Read what is there; nearly always it is an empty list, and there may be a hundred thousand of them."""
+        return [] if value == "[]" else super().from_db_value(value, expression, connection)
+
 
 class ReadableDurationField(ReadableColumn, DurationColumn):
     sound = "typeof(%s) = 'integer'"

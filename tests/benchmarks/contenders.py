@@ -124,7 +124,7 @@ class Stock(Peer):
         extra = {"BENCH_WATCH_FILE": str(self.folder / "watch.json")} if watched else {}
         extra |= {"BENCH_WATCH_CHANGES": "stock"} if changes else {}
         environment = self._stage.environment({**self.settings, **extra})
-        command = ["-A", "tests.benchmarks.peer_apps:stock", "beat", "--pidfile="]
+        command = ["--skip-checks", "-A", "tests.benchmarks.peer_apps:stock", "beat", "--pidfile="]
         module = WATCHED if watched else [sys.executable, "-m", "celery"]
         return Process(module + command, environment=environment, log=self.folder / "beat.log")
 
