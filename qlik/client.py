@@ -6,7 +6,6 @@ the caller's decision.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +29,7 @@ from qlik.errors import OutcomeUnknownError, RefusedError, shorten_text
 from qlik.filters import Filter
 from qlik.hosts import Hosts
 from qlik.settings import QrsSettings
+from qlik.texts import load_json
 from qlik.transport import Answer, Call
 
 NO_SESSION = UUID(int=0)
@@ -184,14 +184,14 @@ class QrsClient:
 
 
 def _read_object(answer: Answer) -> dict[str, Any]:
-    document = json.loads(answer.content)
+    document = load_json(answer.content)
     if not isinstance(document, dict):
         raise ValueError("The answer is no JSON object.")
     return document
 
 
 def _read_array(answer: Answer) -> list[Any]:
-    document = json.loads(answer.content)
+    document = load_json(answer.content)
     if not isinstance(document, list):
         raise ValueError("The answer is no JSON array.")
     return document

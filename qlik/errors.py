@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from qlik.texts import make_storable
+
 TEXT_LENGTH = 300
 
 
@@ -64,6 +66,6 @@ def _class_for_status(status: int) -> type[QrsError]:
 
 
 def shorten_text(text: str) -> str:
-    """Return `text` on one line, cut to what fits in a log line or a table."""
-    line = " ".join(text.split())
+    """Return `text` on one line, cut to what fits in a log line or a table, and storable."""
+    line = make_storable(" ".join(text.split()))
     return line if len(line) <= TEXT_LENGTH else f"{line[: TEXT_LENGTH - 1]}…"

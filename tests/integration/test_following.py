@@ -97,6 +97,18 @@ class TestReloads:
         assert "finished fail" in run.message
         assert run.reload_details
 
+    def test_what_no_database_takes_of_the_details_is_replaced(self, run_now, simulator, monkeypatch):
+        change_task(simulator, fails=True)
+        monkeypatch.setattr("qlik.simulator.documents.name_status", lambda status: f"\0{status.value}")
+        run = run_now()
+        start(run)
+        pass_time(simulator, HOUR)
+
+        follow(run)
+
+        assert run.state == "failed"
+        assert "\ufffd8" in run.reload_details
+
     def test_a_reload_that_was_stopped_is_aborted(self, run_now, simulator):
         change_task(simulator, reload_seconds=600)
         run = run_now()

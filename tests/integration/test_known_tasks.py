@@ -58,6 +58,15 @@ def test_what_stays_the_same_is_only_seen_again(site):
     assert QlikTask.objects.values("seen_at").distinct().count() == 1
 
 
+def test_what_no_database_takes_is_replaced(site):
+    site.change_task(SALES, name="Sales\0 and more", tags=("\0",))
+
+    refresh_tasks()
+
+    task = find_task(TASK_ID)
+    assert (task.name, task.tags) == ("Sales\ufffd and more", ["\ufffd"])
+
+
 def test_a_task_that_is_renamed_keeps_its_former_name(site):
     refresh_tasks()
     site.change_task(SALES, name="Sales, new", tags=("Sales",), enabled=False)

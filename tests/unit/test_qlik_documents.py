@@ -10,6 +10,7 @@ import pytest
 
 from qlik.documents import read_reload_task, read_result, read_session, read_task
 from qlik.execution import ExecutionStatus
+from qlik.texts import load_json
 
 ID, TASK_ID, SESSION_ID, LOG_ID = (UUID(int=number) for number in range(1, 5))
 NEVER = "1753-01-01T00:00:00.000Z"
@@ -137,3 +138,13 @@ def test_a_task_of_any_kind_has_what_all_have() -> None:
 def test_anything_else_is_refused(document: Any) -> None:
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
         read_result(document)
+
+
+def test_texts_of_json_are_storable() -> None:
+    content = rb'{"a": ["\u0000", "\ud800!", "\ud83d\ude00", "\\u0000", 1, null, {"b\u0000": "c"}]}'
+    assert load_json(content) == {"a": ["\ufffd", "\ufffd!", "\N{GRINNING FACE}", r"\u0000", 1, None, {"b\ufffd": "c"}]}
+
+
+def test_a_bare_nul_is_no_json() -> None:
+    with pytest.raises(ValueError, match="control character"):
+        load_json(b'"a\0"')

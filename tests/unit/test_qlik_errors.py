@@ -60,6 +60,12 @@ def test_a_long_text_becomes_one_short_line() -> None:
     assert len(error.text) == TEXT_LENGTH
 
 
+def test_what_no_database_takes_is_replaced() -> None:
+    error = error_for_status(status=400, text="no \0 task \ud800")
+    assert error.text == "no \ufffd task \ufffd"
+    assert "no \ufffd task \ufffd." in str(error)
+
+
 def test_unusable_certificates_mean_that_nothing_was_started() -> None:
     assert issubclass(CertificateError, NotStartedError)
 

@@ -1,0 +1,33 @@
+"""Texts from QRS that databases and terminals can take."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are no UTF-8
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: Their escapes in JSON; a pair has them too, and so has what only looks like one
+_ESCAPE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
+
+
+def make_storable(text: str) -> str:
+    """Return `text` with U+FFFD for each character that could not be written into a database."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def load_json(content: bytes) -> Any:
+    """Return what JSON stands for, with storable texts. Raises ValueError for what is no JSON."""
+    document = json.loads(content)
+    return _clean(document) if _ESCAPE.search(content) else document
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return make_storable(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return value
