@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON_HERE = .venv/bin/python
-LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+LOCK = uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
 
 .PHONY: help run test lint bench chaos lock clean
