@@ -71,8 +71,10 @@ class Program:
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Let it do nothing more until it is woken."""
+        """Let it do nothing more until it is woken; on return the last of its threads stands still."""
         os.killpg(self.pid, signal.SIGSTOP)
+        # Where processors are busy it goes on for a while, and may take a lock
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def wake(self) -> None:
         """Let it go on."""
