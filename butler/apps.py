@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from django.apps import AppConfig
 
 
@@ -11,6 +9,5 @@ class ButlerConfig(AppConfig):
     name = "butler"
 
     def ready(self) -> None:
-        """Register the system checks, but for a Celery that skips them: with them comes the client of QRS."""
-        if "CELERY_SKIP_CHECKS" not in os.environ:
-            from butler import checks  # noqa: F401
+        """Register the system checks."""
+        from butler import checks  # noqa: F401

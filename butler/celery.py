@@ -21,9 +21,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 @celeryd_init.connect
 def find_tasks(**_: object) -> None:
     """Have a worker import the tasks; beat, which only sends their names, starts the sooner without them."""
-    # At once: those that it would import by itself it has imported by now
-    app.autodiscover_tasks(force=True)
-    app.autodiscover_tasks(related_name="alert_tasks", force=True)
+    try:
+        # At once: those that it would import by itself it has imported by now
+        app.autodiscover_tasks(force=True)
+        app.autodiscover_tasks(related_name="alert_tasks", force=True)
+    except Exception as error:
+        # Celery would go on, and throw away the messages of tasks that it does not know
+        raise SystemExit(f"The tasks cannot be imported: {error!r}") from error
 
 
 @setup_logging.connect

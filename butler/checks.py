@@ -9,10 +9,8 @@ from django.core import checks
 from django.core.exceptions import ValidationError
 
 from butler.address import is_loopback
-from qlik.client import QrsClient
 from qlik.errors import CertificateError
 from schedules.alert_sender import AlertUrlError, check_url
-from schedules.qrs import qrs_settings
 from schedules.validators import validate_task_id
 
 #: The checks of what only a running service needs; `manage.py up` and `check --deploy` run them
@@ -53,6 +51,10 @@ def check_qrs(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]
     """Check what the client of a real QRS needs, without calling it; the simulator brings its own."""
     if not settings.QRS_IS_GIVEN:
         return []
+    # Beat registers the checks too, and starts sooner without the client
+    from qlik.client import QrsClient
+    from schedules.qrs import qrs_settings
+
     try:
         QrsClient(qrs_settings()).close()
     except ValueError as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 # NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are no UTF-8
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-#: Their escapes in JSON; a pair has them too, and so has what only looks like one
-_ESCAPE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
+#: How they may stand in JSON; a pair has such escapes too, and so has what only looks like one
+_SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])|[\ud800-\udfff]", re.IGNORECASE)
 
 
 def make_storable(text: str) -> str:
@@ -19,8 +19,10 @@ def make_storable(text: str) -> str:
 
 def load_json(content: bytes) -> Any:
     """Return what JSON stands for, with storable texts. Raises ValueError for what is no JSON."""
-    document = json.loads(content)
-    return _clean(document) if _ESCAPE.search(content) else document
+    # As json.loads does itself, which lets halves of pairs through
+    text = content.decode(json.detect_encoding(content), "surrogatepass")
+    document = json.loads(text)
+    return _clean(document) if _SUSPECT.search(text) else document
 
 
 def _clean(value: Any) -> Any:

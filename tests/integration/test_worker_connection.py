@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
+import pytest
+from celery.signals import celeryd_init
+
 from butler.celery import app
 from butler.consumer import PromptConsumer
 from tests.waiting import wait_for
@@ -25,3 +28,12 @@ def test_it_tries_each_second_however_long_redis_is_away(redis_server, caplog):
 
         assert connection.connected
         assert all("again in 1.00 second" in record.getMessage() for record in caplog.records)
+
+
+def test_it_ends_when_its_tasks_cannot_be_imported(monkeypatch):
+    def fail(**_):
+        raise ImportError("nothing there")
+
+    monkeypatch.setattr(app, "autodiscover_tasks", fail)
+    with pytest.raises(SystemExit, match="nothing there"):
+        celeryd_init.send(sender="worker@here")

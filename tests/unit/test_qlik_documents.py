@@ -145,6 +145,11 @@ def test_texts_of_json_are_storable() -> None:
     assert load_json(content) == {"a": ["\ufffd", "\ufffd!", "\N{GRINNING FACE}", r"\u0000", 1, None, {"b\ufffd": "c"}]}
 
 
+@pytest.mark.parametrize("content", [b'["\xed\xa0\x80"]', r'["\u0000"]'.encode("utf-16")])
+def test_texts_are_storable_however_they_are_encoded(content: bytes) -> None:
+    assert load_json(content) == ["\ufffd"]
+
+
 def test_a_bare_nul_is_no_json() -> None:
     with pytest.raises(ValueError, match="control character"):
         load_json(b'"a\0"')
