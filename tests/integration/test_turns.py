@@ -1,8 +1,7 @@
-"""Runs of one Qlik task that must not overlap, of one schedule or of several: never two at once, and none is forgotten."""
+"""Runs of one Qlik task that must not overlap, of one schedule or several: never two at once, and none is lost."""
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from uuid import UUID
 
