@@ -149,7 +149,15 @@ class Field:
             raise self._refusal(item, "has a step that is not a number", "Use a step of 1 or more.")
         if not int(text):
             raise self._refusal(item, "has a step of 0", "Use a step of 1 or more.")
+        if int(text) > self._size:
+            # Only the first value would match: `*/90` in the minutes runs hourly, and nobody means that
+            raise self._refusal(item, "has a step larger than the field's range", f"Use a step of 1 to {self._size}.")
         return int(text)
+
+    @property
+    def _size(self) -> int:
+        """How many values there are; Sunday is one of them, though it has two numbers."""
+        return 7 if self is DAY_OF_WEEK else self.last - self.first + 1
 
     def _advise_forward(self, item: str, first: int, last: int, step: int) -> str:
         def show(value: int) -> str:

@@ -28,8 +28,8 @@ def refuse(text: str) -> CronSyntaxError:
         ("59-59", [59]),
         ("*/20", [0, 20, 40]),
         ("*/40", [0, 40]),
-        ("*/99", [0]),
-        (f"*/{'9' * 99}", [0]),
+        ("*/60", [0]),
+        ("*/059", [0, 59]),
         ("5/20", [5, 25, 45]),
         ("10-30/10", [10, 20, 30]),
         ("10-29/10", [10, 20]),
@@ -38,6 +38,15 @@ def refuse(text: str) -> CronSyntaxError:
 )
 def test_it_reads_lists_ranges_and_steps(field: str, minutes: list[int]) -> None:
     assert values_of(CronExpression.parse(f"{field} * * * *").minutes) == list(minutes)
+
+
+def test_a_step_of_many_digits_is_refused() -> None:
+    assert "a step larger than the field's range" in str(refuse(f"*/{'9' * 500} * * * *"))
+
+
+@pytest.mark.parametrize("text", ["*/60 * * * * *", "0 */24 * * *", "0 0 */31 * *", "0 0 1 */12 *", "0 0 * * */7"])
+def test_a_step_may_be_as_large_as_the_field(text: str) -> None:
+    assert CronExpression.parse(text).text == text
 
 
 @pytest.mark.parametrize(
@@ -194,6 +203,21 @@ def test_it_refuses_unknown_aliases_and_lists_those_it_knows() -> None:
         ("* * * * 8#1", "day-of-week", "8#1", "out of range"),
         ("*/0 * * * *", "minute", "*/0", "step of 0"),
         ("* 1-5/00 * * *", "hour", "1-5/00", "step of 0"),
+        ("*/90 * * * *", "minute", "*/90", "a step larger than the field's range"),
+        ("*/61 * * * *", "minute", "*/61", "a step larger than the field's range"),
+        (f"*/{'9' * 38} * * * *", "minute", f"*/{'9' * 38}", "a step larger than the field's range"),
+        ("5/90 * * * *", "minute", "5/90", "a step larger than the field's range"),
+        ("0-59/90 * * * *", "minute", "0-59/90", "a step larger than the field's range"),
+        ("1,*/90 * * * *", "minute", "*/90", "a step larger than the field's range"),
+        ("*/90 * * * * *", "second", "*/90", "a step larger than the field's range"),
+        ("0 */25 * * *", "hour", "*/25", "a step larger than the field's range"),
+        ("0 8-18/36 * * *", "hour", "8-18/36", "a step larger than the field's range"),
+        ("0 0 */32 * *", "day-of-month", "*/32", "a step larger than the field's range"),
+        ("0 0 1/45 * *", "day-of-month", "1/45", "a step larger than the field's range"),
+        ("0 0 1 */13 *", "month", "*/13", "a step larger than the field's range"),
+        ("0 0 1 jan-jun/24 *", "month", "jan-jun/24", "a step larger than the field's range"),
+        ("0 0 * * */8", "day-of-week", "*/8", "a step larger than the field's range"),
+        ("0 0 * * mon-sun/14", "day-of-week", "mon-sun/14", "a step larger than the field's range"),
         ("*/ * * * *", "minute", "*/", "a step that is not a number"),
         ("*/x * * * *", "minute", "*/x", "a step that is not a number"),
         ("1/2/3 * * * *", "minute", "1/2/3", "a step that is not a number"),
