@@ -11,7 +11,7 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from schedules.validators import read_instant
+from schedules.instants import parse_instant
 
 Rule = Callable[[str], None]
 
@@ -92,7 +92,7 @@ class InstantField(serializers.Field[datetime, object, str, Any]):
     def to_internal_value(self, data: object) -> datetime:
         """Return the instant in UTC; raises ValidationError."""
         try:
-            return read_instant(data if isinstance(data, str) else "")
+            return parse_instant(data if isinstance(data, str) else "")
         except ValueError as error:
             raise ValidationError(f"{shown(data)} is no instant. Write it as 2020-10-15T05:31:16.123Z.") from error
 

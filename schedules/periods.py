@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from schedules.instants import parse_instant
+
 
 class PeriodError(ValueError):
     """A time, or a stretch of time, that somebody asked for cannot be used."""
@@ -15,9 +17,8 @@ def parse_moment(text: str, *, name: str) -> datetime:
     Raises PeriodError, in which the text is called `name`.
     """
     try:
-        moment = datetime.fromisoformat(text.strip())
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return parse_instant(text.strip(), naive_is_utc=True)
+    except ValueError as error:
         raise PeriodError(
             f"{name}: {text[:60]!r} is not a time. Write it as 2026-03-29T06:00:00Z or 2026-03-29T08:00:00+02:00; "
             "in an address + is written %2B."

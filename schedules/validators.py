@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from urllib.parse import unquote
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -74,12 +76,35 @@ def validate_public_id(text: str) -> None:
             f"{text[:60]!r} cannot be an id. Use 1 to 200 printable characters, no space at either end.",
             code="public_id",
         )
-    # With a slash in it, an id could end as the paths do that start and stop the id before the slash
-    if text.rpartition("/")[2] in RESERVED_IDS:
-        raise ValidationError(
-            f"{text!r} cannot be an id, its end has a meaning of its own in the API's paths. Choose another one.",
-            code="public_id",
-        )
+    for reading in _readings_in_path(text):
+        parts = reading.split("/")
+        if "." in parts or ".." in parts:
+            raise ValidationError(
+                f"{text[:60]!r} cannot be an id: clients take the dots for a way to another address of the API. "
+                "Choose another one.",
+                code="public_id",
+            )
+        # With a slash in it, an id could end as the paths do that start and stop the id before the slash
+        if parts[-1] in RESERVED_IDS:
+            raise ValidationError(
+                f"{text[:60]!r} cannot be an id, its end has a meaning of its own in the API's paths. "
+                "Choose another one.",
+                code="public_id",
+            )
+
+
+def _readings_in_path(public_id: str) -> Iterator[str]:
+    """Yield what a client may make of an id that it puts into a path, escaped as it should be or as it stands.
+
+    `stop?x` as it stands is a stop of all schedules, and `%2e` is a dot.
+    """
+    reading = public_id
+    while True:
+        yield from {slashed := reading.replace("\\", "/"), re.split("[?#]", slashed, maxsplit=1)[0]}
+        decoded = unquote(reading)
+        if decoded == reading:
+            return
+        reading = decoded
 
 
 def validate_target_text(text: str) -> None:
@@ -201,17 +226,6 @@ def validate_closure(*, until: datetime | None, reason: str, now: datetime) -> N
         problems["reason"] = error
     if problems:
         raise ValidationError(problems)
-
-
-def read_instant(text: str) -> datetime:
-    """Return the instant that a text in ISO 8601 with its offset names, in UTC; raises ValueError."""
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError(f"{text!r} has no offset from UTC")
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is outside the calendar") from error
 
 
 def _in_utc(moment: datetime) -> str:

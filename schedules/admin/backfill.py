@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from schedules.admin.operations import GONE, origin_of
 from schedules.backfill import BackfillError, Occurrence, Preview, backfill, preview_backfill
+from schedules.instants import parse_instant
 from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule
 from schedules.periods import PeriodError
@@ -36,6 +37,15 @@ class MomentField(forms.DateTimeField):
 
     widget = UnfoldAdminTextInputWidget({"autocomplete": "off", "spellcheck": "false"})
     default_error_messages = {"invalid": "This is not a time. Write it as 2026-03-29 06:00:00, or without the seconds."}
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the instant that was typed; raises ValidationError."""
+        if value in self.empty_values:
+            return None
+        try:
+            return parse_instant(str(value).strip(), naive_is_utc=True)
+        except ValueError as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
     def prepare_value(self, value: Any) -> Any:
         """Return the instant as it is typed."""

@@ -97,6 +97,7 @@ def test_what_was_not_shown_is_not_started(admin_client, make_schedule, changed)
         ({"until_at": "2999-01-01 00:00"}, "in the future"),
         ({"until_at": "2024-03-03 00:00"}, "is before from"),
         ({"from_at": "yesterday"}, "This is not a time. Write it as 2026-03-29 06:00:00"),
+        ({"from_at": "2026-03-29x06:00:00"}, "This is not a time. Write it as 2026-03-29 06:00:00"),
         ({"from_at": ""}, "This field is required"),
     ],
 )

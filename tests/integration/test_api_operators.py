@@ -150,6 +150,7 @@ class TestForecast:
         [
             ({"per": "day"}, "per: 'day' is not possible. Give one of second, minute, hour."),
             ({"from": "soon"}, "from: 'soon' is not a time"),
+            ({"from": "2026-12-01x06:00:00"}, "from: '2026-12-01x06:00:00' is not a time"),
             ({"from": "2026-01-01", "until": "2026-02-01"}, "at most 8 can be forecast"),
         ],
     )

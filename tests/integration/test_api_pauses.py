@@ -74,6 +74,7 @@ def test_a_resume_ends_it_with_any_body_or_none(client):
 
 _WRONG = [
     ({"until": "tomorrow"}, "until", "'tomorrow' is no instant"),
+    ({"until": "2099-12-01x06:00:00Z"}, "until", "'2099-12-01x06:00:00Z' is no instant"),
     ({"until": "2026-11-24T10:00:00Z"}, "until", "2026-11-24 10:00:00 UTC has passed, it is 2026-11-24 10:00:00"),
     ({"until": UNTIL, "reason": 5}, "reason", "5 is not a text"),
     ({"until": UNTIL, "reason": "x" * 201}, "reason", "201 characters"),

@@ -78,6 +78,7 @@ def test_a_long_reason_is_wrapped_beneath_its_schedule():
     [
         (["pause", "a", "--until", "soon"], ["--until: 'soon' is no moment. Write 2026-12-01T06:00 for UTC"]),
         (["pause", "a", "--until", "9999-12-31T23:00-23:00"], ["is no moment"]),
+        (["pause", "a", "--until", "2099-12-01x06:00"], ["is no moment"]),
         (["pause", "a", "--until", "2026-11-24"], ["--until: 2026-11-24 00:00:00 UTC has passed, it is"]),
         (["pause", "a", "--until", "2027-01-01", "--reason", "a\nb"], ["--reason: 'a\\nb' cannot be the reason."]),
         (["pause", "x", "--until", "2027-01-01"], ["'x'"]),
@@ -183,6 +184,7 @@ def test_numbers_and_dates_need_no_quotes(write):
         ("jitter", "true", "true is true or false in YAML"),
         ("misfireGrace", "[60]", '["60"] is not a number of seconds'),
         ("startsAt", "2026-12-01", "'2026-12-01' is no instant"),
+        ("startsAt", "2026-12-01x06:00:00Z", "'2026-12-01x06:00:00Z' is no instant"),
         ("endsAt", "20", "20 is a number in YAML, and a text is wanted"),
         ("excludedDates", "[20261224]", "20261224 is a number in YAML"),
         ("excludedDates", "[24.12.]", "'24.12.' is not a date."),

@@ -296,6 +296,9 @@ def test_all_that_is_wrong_is_told_at_once_with_its_place(write):
         ("name", "[a, b]", '["a", "b"] is not a text'),
         ("id", "' a'", "' a' cannot be an id"),
         ("id", "a/stop", "its end has a meaning of its own"),
+        ("id", "'.'", "clients take the dots for a way to another address"),
+        ("id", "a/..", "clients take the dots for a way to another address"),
+        ("id", "'%2e'", "clients take the dots for a way to another address"),
         ("id", '"a\\x07b"', "cannot be an id"),
     ],
 )

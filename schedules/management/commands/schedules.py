@@ -17,6 +17,7 @@ from schedules import services
 from schedules.alert_channels import UnknownChannelError
 from schedules.backfill import BackfillError
 from schedules.imports import Change, ImportPlan, carry_out, plan_import
+from schedules.instants import parse_instant
 from schedules.maintenance import (
     MaintenanceError,
     begin_maintenance,
@@ -198,9 +199,8 @@ def _add_closure(parser: ArgumentParser, *, is_required: bool) -> None:
 def _read_moment(text: str) -> datetime:
     """Return the instant that a person has typed; without an offset it is meant in UTC."""
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return parse_instant(text, naive_is_utc=True)
+    except ValueError as error:
         ways = "Write 2026-12-01T06:00 for UTC, or with an offset, 2026-12-01T07:00+01:00."
         raise _refusal(f"--until: {text!r} is no moment. {ways} Nothing was changed.") from error
 
