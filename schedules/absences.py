@@ -43,7 +43,7 @@ def plan_slice(absence: Absence, entries: Mapping[int, Entry], circumstances: Ci
         fitting = max(room // entries[pk].size, 1)
         missed = _missed_instants(absence, entries[pk], most=fitting + 1)
         is_cut = len(missed) > fitting
-        is_replaced = is_cut or _runs_anyway(absence, entries[pk])
+        is_replaced = _is_replaced(absence, entries[pk], circumstances, last=missed[fitting - 1] if is_cut else None)
         rows += circumstances.plan(entries[pk], missed=missed[:fitting], is_replaced=is_replaced)
         absence.settled_pk = pk
         absence.settled_through = from_epoch(missed[fitting - 1]) if is_cut else None
@@ -69,10 +69,10 @@ def _missed_instants(absence: Absence, entry: Entry, *, most: int) -> list[int]:
     return list(islice(entry.timetable.between(after, _border(absence, entry) - 1), most))
 
 
-def _runs_anyway(absence: Absence, entry: Entry) -> bool:
-    """Return whether an occurrence was still on time when planning went on."""
-    due = entry.timetable.next_timestamp(_border(absence, entry) - 1)
-    return due is not None and due <= absence.until_at.timestamp()
+def _is_replaced(absence: Absence, entry: Entry, circumstances: Circumstances, *, last: int | None) -> bool:
+    """Return whether an occurrence runs that comes after those of this slice: after `last`, where more were missed."""
+    after = _border(absence, entry) - 1 if last is None else last
+    return circumstances.next_open(entry, after=after, until=absence.until_at.timestamp()) is not None
 
 
 def _border(absence: Absence, entry: Entry) -> int:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import ceil, inf
 from typing import Any
 from uuid import UUID
 
@@ -188,6 +188,25 @@ class Circumstances:
             reason=Run.Reason.REPEATED if repeat else reason,
             repeat=repeat,
         )
+
+    def next_open(self, entry: Entry, *, after: float, until: float) -> int | None:
+        """Return the first due instant after `after`, and not after `until`, at which the entry may start."""
+        due = entry.timetable.next_timestamp(after)
+        while due is not None and due <= until:
+            last_closed = self._closed_through(entry, due)
+            if last_closed is None:
+                return due
+            # At once behind the closure, which may hold an occurrence for each second of some days
+            due = entry.timetable.next_timestamp(last_closed) if last_closed < until else None
+        return None
+
+    def _closed_through(self, entry: Entry, instant: int) -> float | None:
+        """Return the last whole second of what keeps the entry from starting at this one; None where nothing does."""
+        if instant <= entry.paused_until:
+            return entry.paused_until
+        ends = (window.ended for window in self.windows if window.began <= instant < window.ended)
+        end = max(ends, default=None)
+        return end if end is None or end == inf else ceil(end) - 1
 
     def _closure(self, entry: Entry, instant: int) -> str:
         """Return why nothing may start at this instant; empty where it may."""
