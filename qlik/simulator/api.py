@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import unquote
@@ -71,8 +72,9 @@ class Call:
     task_ids: Sequence[UUID] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     session_id: UUID | None = None
-    # Whether the tasks that it starts begin.
+    # Whether the tasks that it starts begin, and how much later.
     begins: bool = True
+    begins_after: timedelta = timedelta(0)
 
 
 class Api:
@@ -131,6 +133,8 @@ class Api:
         match fault.kind:
             case FaultKind.ZERO:
                 return replace(call, begins=False)
+            case FaultKind.LATE:
+                return replace(call, begins_after=timedelta(milliseconds=fault.delay_ms))
             case FaultKind.DELETE:
                 self._site.remove_tasks(task_ids)
             case FaultKind.DISABLE:
@@ -158,13 +162,16 @@ class Api:
 
     def start(self, call: Call) -> Outcome:
         """Answer `POST /qrs/task/{id}/start` and `POST /qrs/task/start/many`."""
-        return Outcome(HTTPStatus.NO_CONTENT, sessions=self._site.start(call.task_ids, begins=call.begins))
+        return Outcome(HTTPStatus.NO_CONTENT, sessions=self._start(call))
 
     def start_synchronously(self, call: Call) -> Outcome:
         """Answer `POST /qrs/task/{id}/start/synchronous`."""
-        sessions = self._site.start(call.task_ids, begins=call.begins)
+        sessions = self._start(call)
         body = json.dumps({"value": str(sessions[0] or NO_SESSION)}).encode()
         return Outcome(self._behaviour.synchronous_status, body, sessions=sessions)
+
+    def _start(self, call: Call) -> list[UUID | None]:
+        return self._site.start(call.task_ids, begins=call.begins, after=call.begins_after)
 
     def stop(self, call: Call) -> Outcome:
         """Answer `POST /qrs/task/{id}/stop`."""

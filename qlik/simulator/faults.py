@@ -20,6 +20,7 @@ class FaultKind(StrEnum):
     """What the caller sees."""
 
     DELAY = "delay"  # the right answer, late
+    LATE = "late"  # the right answer, late, and a start that begins no sooner than that, whether anybody still waits
     REFUSE = "refuse"  # an error status
     HANG = "hang"  # silence, and at last a reset
     RESET = "reset"  # a connection reset at once
@@ -44,7 +45,7 @@ class Fault:
     rate: float = 1.0
     begins_in_seconds: float = 0.0
     lasts_seconds: float | None = None
-    # For delay and hang.
+    # For delay, late and hang.
     delay_ms: int = 0
     # For refuse.
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -63,7 +64,7 @@ class Fault:
     def spoil(self, reply: Reply) -> Reply:
         """Return what the caller gets instead of the right reply."""
         match self.kind:
-            case FaultKind.DELAY:
+            case FaultKind.DELAY | FaultKind.LATE:
                 return replace(reply, delay_seconds=self.delay_ms / 1000)
             case FaultKind.REFUSE:
                 return Reply(self.status, b"The simulator was told to fail.", "text/plain")

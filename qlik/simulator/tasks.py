@@ -176,14 +176,17 @@ class Site:
                     event.happen(event.session, at)
             yield now
 
-    def start(self, task_ids: Iterable[UUID], *, begins: bool = True) -> list[UUID | None]:
+    def start(
+        self, task_ids: Iterable[UUID], *, begins: bool = True, after: timedelta = timedelta(0)
+    ) -> list[UUID | None]:
         """Start tasks and return their sessions, None for one that did not begin; without `begins` none does.
 
+        The sessions begin `after` that time, whatever becomes of the tasks meanwhile.
         Raises UnknownTaskError, and then starts nothing.
         """
         with self.settled() as now:
             tasks = [self._find(task_id) for task_id in task_ids]
-            return [self._start(task, now) if begins else None for task in tasks]
+            return [self._start(task, now, now + after) if begins else None for task in tasks]
 
     def stop(self, task_id: UUID) -> None:
         """Begin to abort every run of a task. Raises UnknownTaskError."""
@@ -233,15 +236,20 @@ class Site:
         with self.settled():
             return [*self.history, *(session.attempt for session in self.sessions.values())]
 
-    def _start(self, task: Task, now: datetime) -> UUID | None:
-        siblings = self._sessions_by_task[task.id]
-        if not task.enabled or (siblings and not self._second_sessions):
+    def _start(self, task: Task, now: datetime, begins_at: datetime) -> UUID | None:
+        if not task.enabled or (self._sessions_by_task[task.id] and not self._second_sessions):
             return None
-        session = Session(uuid4(), task, now + timedelta(minutes=task.session_timeout_minutes) / self.speed)
-        self.sessions[session.id] = siblings[session.id] = session
-        self._add_attempt(session, ExecutionStatus.TRIGGERED, now)
-        self._later(session, now, TRIGGER_TIME, self._begin)
+        session = Session(uuid4(), task, begins_at + timedelta(minutes=task.session_timeout_minutes) / self.speed)
+        if begins_at > now:
+            heapq.heappush(self._plan, (begins_at, next(self._numbers), Event(session, session.step, self._trigger)))
+        else:
+            self._trigger(session, now)
         return session.id
+
+    def _trigger(self, session: Session, at: datetime) -> None:
+        self.sessions[session.id] = self._sessions_by_task[session.task.id][session.id] = session
+        self._add_attempt(session, ExecutionStatus.TRIGGERED, at)
+        self._later(session, at, TRIGGER_TIME, self._begin)
 
     def _find(self, task_id: UUID) -> Task:
         try:

@@ -12,6 +12,7 @@ import requests
 
 from qlik.simulator.server import Simulator, SimulatorSettings
 from tests.integration.plain_qrs import DISABLED, NO_SESSION, ORDERS, SALES, UNKNOWN, ControlPort, PlainQrs
+from tests.waiting import wait_for
 
 NEW_TASK = {
     "id": UNKNOWN,
@@ -212,6 +213,14 @@ def test_a_delayed_answer_is_right_but_late(qrs: PlainQrs, controls: ControlPort
     answer = qrs.post(f"task/{SALES}/start/synchronous")
     assert answer.status_code == 201
     assert answer.elapsed.total_seconds() >= 0.2
+
+
+def test_a_late_start_begins_although_nobody_waits_for_it_any_more(qrs: PlainQrs, controls: ControlPort) -> None:
+    controls.call("POST", "/faults", json={"kind": "late", "delay_ms": 600})
+    with pytest.raises(requests.ReadTimeout):
+        qrs.session.post(f"{qrs.url}/qrs/task/{SALES}/start/synchronous", timeout=0.2)
+    assert controls.call("GET", "/health")["sessions"] == 0
+    wait_for(lambda: controls.call("GET", "/health")["sessions"] == 1, seconds=5)
 
 
 @pytest.mark.parametrize(("takes_effect", "sessions"), [(None, 1), (True, 1), (False, 0)])

@@ -57,6 +57,19 @@ def is_open(site: Site, session_id: UUID) -> bool:
         return session_id in site.sessions
 
 
+def test_a_late_start_has_no_session_until_it_begins(clock: Clock) -> None:
+    site = make_site(clock)
+    (session_id,) = site.start([TASK_ID], after=timedelta(seconds=30))
+
+    clock.forward(29.9)
+    assert not is_open(site, session_id)
+    clock.forward(0.2)
+    assert is_open(site, session_id)
+    assert attempts_of(site, session_id)[0].started_at == BEGIN_AT + timedelta(seconds=30)
+    clock.forward(61)
+    assert status_of(site, session_id) is Status.FINISHED_SUCCESS
+
+
 def test_a_run_is_triggered_then_started_then_finished(clock: Clock) -> None:
     site = make_site(clock)
     session_id = begin(site)
