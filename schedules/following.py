@@ -27,6 +27,7 @@ from schedules.bulk import change_runs
 from schedules.claims import read_retry
 from schedules.lease import is_gone, name_this_process
 from schedules.models import QrsSite, Run
+from schedules.policies import OPEN_LIMIT
 from schedules.qrs import longest_call
 from schedules.wakeup import wake_beat
 
@@ -43,8 +44,6 @@ CLOCK_WAS_SET = (
 )
 #: A run that QRS has not known for so long is given up
 FORGET_AFTER = timedelta(minutes=10)
-#: A run that is due for longer is not looked at any more
-FOLLOW_LIMIT = timedelta(days=7)
 #: Characters of what Sense says about an end
 LONGEST_DETAILS = 4000
 #: Runs that are asked for by the id of their session, so that one call does
@@ -168,8 +167,9 @@ def _list_lost_moments(open_runs: Sequence[OpenRun], *, offset: timedelta) -> li
 def _read_open(*, now: datetime) -> list[OpenRun]:
     """Return the runs that are not over, the longest called first."""
     states = [Run.State.UNSURE, *([Run.State.STARTED] if settings.BUTLER_FOLLOW_RELOADS else [])]
-    # Not by the due instant: that of a backfill is long past
-    rows = Run.objects.filter(state__in=states, closed_at=None, planned_at__gte=now - FOLLOW_LIMIT)
+    # Those that are longer open are closed by the sweeper. Not by the due instant: that of a backfill is long past
+    is_young = Q(planned_at__gte=now - OPEN_LIMIT) | Q(claimed_at__gte=now - OPEN_LIMIT)
+    rows = Run.objects.filter(is_young, state__in=states, closed_at=None)
     values = rows.order_by().values_list(*_COLUMNS)
     return sorted((_make_open_run(*row) for row in values), key=lambda run: (run.called_at, run.id))
 

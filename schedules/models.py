@@ -383,6 +383,9 @@ class Run(models.Model):
     answered_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, help_text="When a run that retries or waits is sent again.")
+    tried_from = models.DateTimeField(
+        null=True, help_text="From when on it could be tried, where that is later than due and planned."
+    )
     closed_at = models.DateTimeField(null=True, help_text="When it came into its final state.")
     qrs_session = models.UUIDField("QRS session", null=True)
     # What Sense says of the reload, as far as it has been followed
@@ -409,6 +412,12 @@ class Run(models.Model):
             models.Index(fields=["schedule", "due_at"], name="run_by_schedule"),
             # What has come to its end since somebody looked. SQLite sees that a comparison implies the condition
             models.Index(fields=["closed_at"], name="run_by_end", condition=models.Q(closed_at__isnull=False)),
+            # What a worker has had for too long. The insertion of runs, of which many are due at once, leaves it alone
+            models.Index(
+                fields=["planned_at"],
+                name="run_without_end",
+                condition=models.Q(closed_at__isnull=True, claimed_at__isnull=False),
+            ),
             # The history, newest first
             models.Index(fields=["-due_at", "-planned_at"], name="run_history"),
             # Beat looks for rows to publish, the sweeper for rows that got stuck. Without a condition: SQLite uses a

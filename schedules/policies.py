@@ -33,6 +33,10 @@ FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
 #: No run waits for longer than this to be tried again, unless the clock was set back meanwhile
 LONGEST_WAIT = timedelta(minutes=10)
+#: How long a run may be open. What nobody has brought to its end by then is closed with the reason
+OPEN_LIMIT = timedelta(days=7)
+#: Reloads are followed when they were asked about within this time
+FOLLOW_TOLERANCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from qlik.errors import QrsError
-from schedules import breaker, claims, following, runs, starting
+from schedules import breaker, claims, closing, following, runs, starting
 from schedules.claims import ClaimedRun
 from schedules.known_tasks import NoTasksError, refresh_old_tasks
 from schedules.lease import is_gone, name_this_process
@@ -69,8 +69,11 @@ def follow_runs() -> None:
 
 @shared_task(name="schedules.sweep_runs")
 def sweep_runs() -> None:
-    """Bring stuck runs on: publish again what no worker took, ask about what its worker lost, look for QRS."""
+    """Bring stuck runs on: close what is past its limit, publish again what no worker took, ask about what its worker
+    lost, look for QRS.
+    """
     now = timezone.now()
+    closing.close_overdue(now=now)
     # After twice the time that a call may take, nobody waits for its answer
     claim_limit = 2 * longest_call() + timedelta(seconds=30)
     others = set(claims.list_claiming_workers()) - {name_this_process()}

@@ -16,7 +16,9 @@ from django.utils import timezone
 from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
 from schedules.alert_queue import AlertTrouble, list_troubles
+from schedules.closing import find_overdue
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
+from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
 from schedules.task_warnings import count_misdirected
 
@@ -26,6 +28,9 @@ LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(seconds=60)
 #: From when on a certificate that expires is told: time enough to find who may export a new one
 EXPIRY_NOTICE = timedelta(days=30)
+
+#: The sweeper closes a run within seconds of its limit
+OVERDUE_TOLERANCE = timedelta(hours=1)
 
 _REDIS_TIMEOUT = 0.5
 _OPEN = (
@@ -67,8 +72,9 @@ class Vitals:
     `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
     states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
     `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
-    know of QRS itself. `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles`
-    are the channels that alerts do not get through to.
+    know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
+    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the channels
+    that alerts do not get through to.
     """
 
     read_at: datetime
@@ -78,6 +84,7 @@ class Vitals:
     queue_length: int | None
     open_runs: Mapping[str, int]
     longest_waiting: Waiting | None
+    overdue: Run | None
     absences: Sequence[Absence]
     maintenance: Maintenance | None
     certificates: Sequence[CertificateExpiry]
@@ -138,6 +145,12 @@ class Vitals:
                 f"A run has waited {wait:,.0f} s for a worker, more than {limit:.0f} s. "
                 "Look whether workers run, or start more of them."
             )
+        if self.overdue:
+            yield (
+                f"The run of {self.overdue} is {self.overdue.get_state_display()} since it was planned at "
+                f"{self.overdue.planned_at:%Y-%m-%d %H:%M} UTC, and no run may be open for more than "
+                f"{OPEN_LIMIT.days} days. The workers close such runs: look whether they run, and what their log says."
+            )
 
     def _problems_of_qrs(self) -> Iterator[str]:
         if self.qrs.wait_until and self.qrs.unreachable_since:
@@ -172,6 +185,7 @@ def read_vitals() -> Vitals:
         queue_length=_read_queue_length(),
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
+        overdue=find_overdue(now=now - OVERDUE_TOLERANCE),
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),
         certificates=list_certificates(),

@@ -197,7 +197,7 @@ def test_settings_that_no_client_can_use_do_not_hide_the_rest(leader, settings):
     assert read_vitals().status == "ok"
 
 
-def test_it_takes_eleven_queries_however_much_there_is(leader, make_schedule):
+def test_it_takes_twelve_queries_however_much_there_is(leader, make_schedule):
     QlikTask.objects.create(id=TASK_ID, name="Sales", seen_at=timezone.now())
     for _ in range(3):
         services.run_now([make_schedule().name], origin=ORIGIN)
@@ -205,4 +205,4 @@ def test_it_takes_eleven_queries_however_much_there_is(leader, make_schedule):
     with CaptureQueriesContext(connection) as queries:
         read_vitals()
 
-    assert len(queries) == 11
+    assert len(queries) == 12
