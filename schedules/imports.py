@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from rest_framework.exceptions import ValidationError as InvalidValuesError
 
 from schedules import services
-from schedules.changes import Origin
+from schedules.changes import Origin, edited_since, newest_change
+from schedules.editing import editing
 from schedules.models import Schedule
 from schedules.serializers import LIMITS, PAUSE, TEXTS, FileSerializer, ScheduleSerializer, refusing_by_words
 from schedules.services import UnknownScheduleError
@@ -21,6 +21,11 @@ from schedules.yaml_io import Entry, ScheduleFileError
 
 #: What an import compares and changes. When a schedule was created is a fact about the one there is.
 COMPARED = (*TEXTS, "tags", *LIMITS, "lastKnownState", *PAUSE)
+
+#: So many schedules are named that somebody has changed meanwhile
+_NAMES_SHOWN = 5
+_CHANGED = "Somebody else has changed the schedules meanwhile:"
+_AGAIN = "Import the file again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class ImportPlan:
     new: Sequence[Schedule]
     changed: Sequence[Change]
     unchanged: Sequence[Schedule]
+    # The newest change of a schedule that was made before
+    seen: int
 
 
 def plan_import(entries: Sequence[Entry]) -> ImportPlan:
@@ -47,12 +54,14 @@ def plan_import(entries: Sequence[Entry]) -> ImportPlan:
     Raises ScheduleFileError with everything that is wrong with any of the entries.
     """
     wanted = _schedules_of(entries)
+    seen = newest_change()
     there = Schedule.objects.in_bulk([schedule.name for schedule in wanted], field_name="name")
     compared = [_compare(there[schedule.name], schedule) for schedule in wanted if schedule.name in there]
     return ImportPlan(
         new=[schedule for schedule in wanted if schedule.name not in there],
         changed=[change for change in compared if change.values],
         unchanged=[change.before for change in compared if not change.values],
+        seen=seen,
     )
 
 
@@ -63,17 +72,18 @@ def carry_out(plan: ImportPlan, *, origin: Origin) -> None:
     """
     moved = [change.after for change in plan.changed if "lastKnownState" in change.values]
     try:
-        with transaction.atomic():
-            services.add_schedules(plan.new, origin=origin)
-            services.edit_schedules([_edited(change) for change in plan.changed], origin=origin)
+        # Beat waits for who has the lock, so all that can be is done before
+        new = services.prepare_schedules(plan.new)
+        edits = services.prepare_edits([_edited(change) for change in plan.changed])
+        with editing() as now:
+            _refuse_changed(plan)
+            services.write_new(new, at=now, origin=origin)
+            services.write_edits(edits, at=now, origin=origin)
             services.start_schedules([schedule.name for schedule in moved if schedule.enabled], origin=origin)
             services.stop_schedules([schedule.name for schedule in moved if not schedule.enabled], origin=origin)
-            for change in plan.changed:
-                if change.values.keys() & PAUSE.keys():
-                    _pause_or_resume(change.after, origin=origin)
+            _pause_and_resume(plan.changed, now=now, origin=origin)
     except (ValidationError, UnknownScheduleError) as error:
-        problem = f"Somebody else has changed the schedules meanwhile: {error} Import the file again."
-        raise ScheduleFileError([problem]) from error
+        raise ScheduleFileError([f"{_CHANGED} {error} {_AGAIN}"]) from error
 
 
 def _schedules_of(entries: Iterable[Entry]) -> list[Schedule]:
@@ -128,9 +138,25 @@ def _edited(change: Change) -> Schedule:
     return change.before
 
 
-def _pause_or_resume(schedule: Schedule, *, origin: Origin) -> None:
-    until, reason = schedule.paused_until, schedule.pause_reason
-    if until is not None and schedule.is_paused(at=timezone.now()):
-        services.pause_schedules([schedule.name], until=until, reason=reason, origin=origin)
-    else:
-        services.resume_schedules([schedule.name], origin=origin)
+def _refuse_changed(plan: ImportPlan) -> None:
+    """Raise ScheduleFileError where somebody has edited what the plan is to change, since it was made."""
+    changed = edited_since(plan.seen) if plan.changed else set()
+    names = [change.before.name for change in plan.changed if change.before.pk in changed]
+    if names:
+        more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+        raise ScheduleFileError([f"{_CHANGED} {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}. {_AGAIN}"])
+
+
+def _pause_and_resume(changes: Iterable[Change], *, now: datetime, origin: Origin) -> None:
+    """Pause and resume where the file has it otherwise, all with the same pause in one step."""
+    alike: dict[tuple[datetime | None, str], list[str]] = {}
+    for change in changes:
+        if change.values.keys() & PAUSE.keys():
+            after = change.after
+            pause = (after.paused_until, after.pause_reason) if after.is_paused(at=now) else (None, "")
+            alike.setdefault(pause, []).append(after.name)
+    for (until, reason), names in alike.items():
+        if until is None:
+            services.resume_schedules(names, origin=origin)
+        else:
+            services.pause_schedules(names, until=until, reason=reason, origin=origin)

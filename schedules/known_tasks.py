@@ -194,10 +194,10 @@ def _write_and_retarget(rows: Sequence[QlikTask], known: Mapping[str, QlikTask])
     before, after = TaskIndex(known.values()), TaskIndex(tasks.values())
     with editing() as now:
         _write(rows)
-        moved: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Schedule]] = {}
+        moved: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[int, str]]] = {}
         for pk, name, target in _list_aiming():
             if (pair := (before.resolve(target), after.resolve(target))) and pair[0] != pair[1]:
-                moved.setdefault(pair, []).append(Schedule(pk=pk, name=name))
+                moved.setdefault(pair, []).append((pk, name))
         for (old, new), schedules in moved.items():
             diff = {"tasks": [_name_tasks(old, tasks), _name_tasks(new, tasks)]}
             record_changes(schedules, action=ScheduleChange.Action.RETARGET, origin=_ORIGIN, at=now, diff=diff)

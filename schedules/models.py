@@ -139,6 +139,8 @@ class Schedule(PeriodicTask):
         STOP = "stop", "stop"
         STOPPED = "stopped", "stopped"
 
+    STARTING_STATES: ClassVar = (StartupState.START, StartupState.STARTED)
+
     # The default reverse name would replace PeriodicTask.schedule, by which beat computes when a task is due.
     # Protected, because deleting a crontab deletes the library's tasks that use it.
     periodictask_ptr = models.OneToOneField(
@@ -272,7 +274,7 @@ class Schedule(PeriodicTask):
     @property
     def starts_with_service(self) -> bool:
         """Whether the startup state asks for the schedule to be started."""
-        return self.startup_state in (self.StartupState.START, self.StartupState.STARTED)
+        return self.startup_state in self.STARTING_STATES
 
     @property
     def problem(self) -> str:

@@ -8,7 +8,7 @@ take several times as long to compose them as the database to carry them out.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from schedules.bulk import change_runs, to_column
+from schedules.bulk_rows import split
 from schedules.models import Run, Schedule, from_epoch
 from schedules.policies import LONGEST_WAIT
 from schedules.targets import TaskIndex, explain_no_tasks, has_target
@@ -42,6 +43,8 @@ _ENDS = (
 OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP, Run.Reason.REPEATED)
 #: Rows that are moved at a time
 _MOVE_SIZE = 5000
+#: Schedules of one query; of more, all runs that wait are looked through
+_MOST_NAMED = 500
 
 _TABLE = Run._meta.db_table
 _PLAN = f"""
@@ -229,10 +232,17 @@ def resume_due(*, now: datetime) -> int:
     return move_runs(Run.objects.filter(is_due, state__in=POSTPONED), state=Run.State.PLANNED)
 
 
-def skip_unclaimed(schedule_pks: Sequence[int], *, message: str) -> int:
+def skip_unclaimed(schedule_pks: Collection[int], *, message: str) -> int:
     """Skip the occurrences of these schedules that no worker has claimed; return how many."""
-    rows = Run.objects.filter(schedule_id__in=schedule_pks, state__in=_UNCLAIMED, reason__in=OCCURRENCES)
-    return move_runs(rows, state=Run.State.SKIPPED, message=message)
+    if not schedule_pks:
+        return 0
+    rows = Run.objects.filter(state__in=_UNCLAIMED, reason__in=OCCURRENCES)
+    if len(schedule_pks) <= _MOST_NAMED:
+        return move_runs(rows.filter(schedule_id__in=schedule_pks), state=Run.State.SKIPPED, message=message)
+    wanted = set(schedule_pks)
+    keys = [key for key, pk in rows.order_by().values_list("pk", "schedule_id") if pk in wanted]
+    parts = (rows.filter(pk__in=part) for part in split(keys, _MOVE_SIZE))
+    return sum(move_runs(part, state=Run.State.SKIPPED, message=message) for part in parts)
 
 
 def skip_all_unclaimed(*, message: str) -> int:

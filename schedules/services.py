@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from typing import NamedTuple
 
-from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
-from django_celery_beat.models import CrontabSchedule
 
 from schedules import runs
-from schedules.changes import Origin, record_changes
-from schedules.cron import CronExpression
+from schedules.bulk_rows import split
+from schedules.changes import Origin, changes_since, newest_change, record_changes, record_differences
 from schedules.editing import editing
 from schedules.maintenance import refuse_during_maintenance
 from schedules.models import START_RUNS_TASK, Run, Schedule, ScheduleChange
 from schedules.policies import pause_message
+from schedules.schedule_rows import (
+    PART_SIZE,
+    ChangedRows,
+    NewRows,
+    change_prepared,
+    delete_rows,
+    insert_new,
+    prepare_changed,
+    prepare_new,
+    set_values,
+)
 from schedules.validators import validate_closure
 
 Action = ScheduleChange.Action
@@ -47,6 +58,24 @@ EDITABLE = (
 _TIMES = frozenset({"cron_schedule", "timezone", "starts_at", "ends_at", "jitter", "excluded_dates"})
 
 
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Schedules with what differs in them, the old value and the new one by its name; and how it is written."""
+
+    differing: Sequence[tuple[Schedule, Mapping[str, list[object]]]]
+    rows: ChangedRows
+
+
+class _Chosen(NamedTuple):
+    """What an edit of many schedules needs to know of each."""
+
+    pk: int
+    name: str
+    enabled: bool
+    paused_until: datetime | None
+    pause_reason: str
+
+
 class UnknownScheduleError(LookupError):
     """There is no schedule with this id."""
 
@@ -73,18 +102,25 @@ def add_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
 
     Raises ValidationError for the first one that breaks a rule.
     """
+    new = prepare_schedules(schedules)
+    with editing() as now:
+        write_new(new, at=now, origin=origin)
+
+
+def prepare_schedules(schedules: Sequence[Schedule]) -> NewRows:
+    """Return what add_schedules writes, with no lock held: beat waits for who has it. Raises ValidationError."""
     for schedule in schedules:
         schedule.armed_at = timezone.now()
         schedule.task = START_RUNS_TASK
-        # Beat waits while schedules are saved, so what can be checked before is; saving checks that the id is free
+        # That the id is free is checked under the lock
         schedule.full_clean(exclude={"crontab"}, validate_unique=False)
-    with editing() as now:
-        projection = cache(_projection)
-        for schedule in schedules:
-            schedule.armed_at = now
-            schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
-            _save(schedule)
-        record_changes(schedules, action=Action.CREATE, origin=origin, at=now)
+    return prepare_new(schedules)
+
+
+def write_new(new: NewRows, *, at: datetime, origin: Origin) -> None:
+    """Save what was prepared, under the lock of an edit that began at `at`. Raises ValidationError for a taken id."""
+    insert_new(new, at=at)
+    record_changes(((s.pk, s.name) for s in new.schedules), action=Action.CREATE, origin=origin, at=at)
 
 
 def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
@@ -98,29 +134,49 @@ def edit_schedule(schedule: Schedule, *, origin: Origin) -> Schedule:
 
 def change_schedule(public_id: str, *, values: Mapping[str, object], origin: Origin) -> Schedule:
     """Give one schedule these values by their columns, as edit_schedule does; others that change meanwhile stay so."""
-    with editing():
+    with editing() as now:
         schedule = get_schedule(public_id)
         for column, value in values.items():
             setattr(schedule, column, value)
-        return edit_schedule(schedule, origin=origin)
+        write_edits(prepare_edits([schedule]), at=now, origin=origin)
+    return schedule
 
 
 def edit_schedules(schedules: Sequence[Schedule], *, origin: Origin) -> None:
     """Save the changed values of schedules as edit_schedule does: of all of them or of none."""
+    seen = newest_change()
+    edits = prepare_edits(schedules)
     with editing() as now:
-        projection = cache(_projection)
-        before = {schedule.name: schedule for schedule in _list_schedules([s.name for s in schedules])}
-        for schedule in schedules:
-            if diff := _diff(before[schedule.name], schedule):
-                schedule.full_clean()
-                if diff.keys() & {"cron_schedule", "timezone"}:
-                    schedule.crontab = projection(schedule.cron_schedule, schedule.timezone)
-                if diff.keys() & _TIMES:
-                    schedule.armed_at = now
-                if "max_runs" in diff:
-                    schedule.runs_planned = 0
-                _save(schedule, update_fields=[*diff, "crontab", "armed_at", "runs_planned", "date_changed"])
-                record_changes([schedule], action=Action.EDIT, origin=origin, at=now, diff=diff)
+        if not changes_since(seen).isdisjoint(schedule.pk for schedule in schedules):
+            # Somebody else was first; what differs from that is found out again
+            edits = prepare_edits(schedules)
+        write_edits(edits, at=now, origin=origin)
+
+
+def prepare_edits(schedules: Sequence[Schedule]) -> Edits:
+    """Return what edit_schedules writes, with no lock held: beat waits for who has it.
+
+    Raises ValidationError, UnknownScheduleError.
+    """
+    before = {schedule.name: schedule for schedule in _list_schedules([schedule.name for schedule in schedules])}
+    differing = [(schedule, diff) for schedule in schedules if (diff := _diff(before[schedule.name], schedule))]
+    for schedule, diff in differing:
+        schedule.full_clean(exclude={"crontab"}, validate_unique=False)
+        if "max_runs" in diff:
+            schedule.runs_planned = 0
+    columns = [(schedule, [*diff, *(["runs_planned"] if "max_runs" in diff else [])]) for schedule, diff in differing]
+    return Edits(differing, prepare_changed(columns))
+
+
+def write_edits(edits: Edits, *, at: datetime, origin: Origin) -> None:
+    """Save what was prepared, under the lock of an edit that began at `at`."""
+    change_prepared(edits.rows, at=at)
+    timed = [schedule for schedule, diff in edits.differing if diff.keys() & _TIMES]
+    for schedule in timed:
+        schedule.armed_at = at
+    set_values([schedule.pk for schedule in timed], armed_at=at)
+    rows = ((schedule.pk, schedule.name, diff) for schedule, diff in edits.differing)
+    record_differences(rows, action=Action.EDIT, origin=origin, at=at)
 
 
 def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
@@ -130,11 +186,9 @@ def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list
     UnknownScheduleError, and then starts none.
     """
     with editing() as now:
-        wanted = _list_schedules(public_ids)
-        stopped = [schedule for schedule in wanted if not schedule.enabled]
-        _update(stopped, enabled=True, armed_at=now)
-        record_changes(stopped, action=Action.START, origin=origin, at=now)
-    return wanted
+        wanted = _choose(public_ids)
+        _start([one for one in wanted if not one.enabled], at=now, origin=origin)
+    return _read(wanted, are_all=public_ids is None)
 
 
 def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
@@ -144,12 +198,9 @@ def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[
     Raises UnknownScheduleError, and then stops none.
     """
     with editing() as now:
-        wanted = _list_schedules(public_ids)
-        started = [schedule for schedule in wanted if schedule.enabled]
-        _update(started, enabled=False)
-        runs.skip_unclaimed([s.pk for s in started], message="The schedule was stopped before a worker took it.")
-        record_changes(started, action=Action.STOP, origin=origin, at=now)
-    return wanted
+        wanted = _choose(public_ids)
+        _stop([one for one in wanted if one.enabled], at=now, origin=origin)
+    return _read(wanted, are_all=public_ids is None)
 
 
 def pause_schedules(
@@ -162,12 +213,12 @@ def pause_schedules(
     """
     with editing() as now:
         validate_closure(until=until, reason=reason, now=now)
-        wanted = _list_schedules(public_ids)
-        runs.skip_unclaimed([s.pk for s in wanted], message=pause_message(until.astimezone(UTC), reason))
+        wanted = _choose(public_ids)
+        runs.skip_unclaimed([one.pk for one in wanted], message=pause_message(until.astimezone(UTC), reason))
         pause = {"paused_until": until, "pause_reason": reason}
         _record_pause(wanted, pause, action=Action.PAUSE, origin=origin, at=now)
-        _update(wanted, **pause)
-    return wanted
+        set_values([one.pk for one in wanted], **pause)
+    return _read(wanted, are_all=public_ids is None)
 
 
 def resume_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
@@ -177,33 +228,32 @@ def resume_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> lis
     resumes none.
     """
     with editing() as now:
-        wanted = _list_schedules(public_ids)
-        paused = [schedule for schedule in wanted if schedule.is_paused(at=now)]
+        wanted = _choose(public_ids)
+        paused = [one for one in wanted if one.paused_until is not None and now <= one.paused_until]
         end = {"paused_until": None, "pause_reason": ""}
         _record_pause(paused, end, action=Action.RESUME, origin=origin, at=now)
-        _update(paused, armed_at=now, **end)
-    return wanted
+        set_values([one.pk for one in paused], armed_at=now, **end)
+    return _read(wanted, are_all=public_ids is None)
 
 
 def delete_schedules(public_ids: Iterable[str], *, origin: Origin) -> None:
     """Delete the schedules with these ids; their runs stay in the ledger. Raises UnknownScheduleError."""
     with editing() as now:
-        doomed = _list_schedules(public_ids)
-        runs.skip_unclaimed([s.pk for s in doomed], message="The schedule was deleted before a worker took it.")
-        record_changes(doomed, action=Action.DELETE, origin=origin, at=now)
-        for schedule in doomed:
-            schedule.no_changes = schedule.periodictask_ptr.no_changes = True
-            schedule.delete()
+        doomed = _choose(public_ids)
+        pks = [one.pk for one in doomed]
+        runs.skip_unclaimed(pks, message="The schedule was deleted before a worker took it.")
+        record_changes(_name(doomed), action=Action.DELETE, origin=origin, at=now)
+        delete_rows(pks)
 
 
 def apply_startup_states(*, origin: Origin) -> tuple[int, int]:
     """Put every schedule into its startup state; return how many were started and how many stopped."""
-    schedules = list(Schedule.objects.all())
-    to_start = [s.name for s in schedules if s.starts_with_service and not s.enabled]
-    to_stop = [s.name for s in schedules if s.enabled and not s.starts_with_service]
-    with transaction.atomic():
-        start_schedules(to_start, origin=origin)
-        stop_schedules(to_stop, origin=origin)
+    is_to_start = Q(startup_state__in=Schedule.STARTING_STATES)
+    with editing() as now:
+        to_start = _choose_among(Schedule.objects.filter(is_to_start, enabled=False))
+        to_stop = _choose_among(Schedule.objects.filter(~is_to_start, enabled=True))
+        _start(to_start, at=now, origin=origin)
+        _stop(to_stop, at=now, origin=origin)
     return len(to_start), len(to_stop)
 
 
@@ -218,64 +268,86 @@ def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
         return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
 
 
+def _start(stopped: Sequence[_Chosen], *, at: datetime, origin: Origin) -> None:
+    set_values([one.pk for one in stopped], enabled=True, armed_at=at)
+    record_changes(_name(stopped), action=Action.START, origin=origin, at=at)
+
+
+def _stop(started: Sequence[_Chosen], *, at: datetime, origin: Origin) -> None:
+    pks = [one.pk for one in started]
+    set_values(pks, enabled=False)
+    runs.skip_unclaimed(pks, message="The schedule was stopped before a worker took it.")
+    record_changes(_name(started), action=Action.STOP, origin=origin, at=at)
+
+
 def _diff(before: Schedule, after: Schedule) -> dict[str, list[object]]:
     return _diff_values(before, {field: getattr(after, field) for field in EDITABLE})
 
 
-def _diff_values(before: Schedule, values: Mapping[str, object]) -> dict[str, list[object]]:
+def _diff_values(before: object, values: Mapping[str, object]) -> dict[str, list[object]]:
     old = {field: getattr(before, field) for field in values}
     return {field: [_plain(old[field]), _plain(new)] for field, new in values.items() if old[field] != new}
 
 
 def _record_pause(
-    schedules: Iterable[Schedule], values: Mapping[str, object], *, action: Action, origin: Origin, at: datetime
+    schedules: Iterable[_Chosen], values: Mapping[str, object], *, action: Action, origin: Origin, at: datetime
 ) -> None:
-    """Record what these values change, in one step for all that had the same before."""
-    alike: dict[str, list[Schedule]] = {}
-    for schedule in schedules:
-        alike.setdefault(repr(_diff_values(schedule, values)), []).append(schedule)
-    for group in alike.values():
-        if diff := _diff_values(group[0], values):
-            record_changes(group, action=action, origin=origin, at=at, diff=diff)
+    """Record what these values change."""
+    # Those that had the same before share what is recorded
+    diffs: dict[tuple[datetime | None, str], dict[str, list[object]]] = {}
+    rows = []
+    for one in schedules:
+        before = one.paused_until, one.pause_reason
+        if before not in diffs:
+            diffs[before] = _diff_values(one, values)
+        if diffs[before]:
+            rows.append((one.pk, one.name, diffs[before]))
+    record_differences(rows, action=action, origin=origin, at=at)
 
 
-def _list_schedules(public_ids: Iterable[str] | None) -> list[Schedule]:
+def _choose(public_ids: Iterable[str] | None) -> list[_Chosen]:
+    """Return what an edit needs to know of the schedules with these ids, in order of creation; of all for None."""
     if public_ids is None:
-        return list(Schedule.objects.all())
+        return _choose_among(Schedule.objects.all())
     wanted = list(public_ids)
-    # PostgreSQL refuses to look for a text with a NUL in it
-    possible = [public_id for public_id in wanted if "\0" not in public_id]
-    found = {s.name: s for s in Schedule.objects.filter(name__in=possible)}
-    for public_id in wanted:
-        if public_id not in found:
-            raise UnknownScheduleError(public_id)
+    found = {one.name: one for part in _parts_of(wanted) for one in _choose_among(part)}
+    _refuse_unknown(wanted, found)
+    return sorted(found.values())
+
+
+def _choose_among(schedules: QuerySet[Schedule]) -> list[_Chosen]:
+    return [_Chosen(*values) for values in schedules.order_by("pk").values_list(*_Chosen._fields)]
+
+
+def _name(schedules: Iterable[_Chosen]) -> list[tuple[int, str]]:
+    return [(one.pk, one.name) for one in schedules]
+
+
+def _read(chosen: Sequence[_Chosen], *, are_all: bool) -> list[Schedule]:
+    """Return schedules as they are after an edit; it is not under the lock, for a hundred thousand take seconds."""
+    if are_all:
+        return list(Schedule.objects.all())
+    pks = [one.pk for one in chosen]
+    return [schedule for part in split(pks, PART_SIZE) for schedule in Schedule.objects.filter(pk__in=part)]
+
+
+def _list_schedules(public_ids: Iterable[str]) -> list[Schedule]:
+    wanted = list(public_ids)
+    found = {schedule.name: schedule for part in _parts_of(wanted) for schedule in part}
+    _refuse_unknown(wanted, found)
     return sorted(found.values(), key=lambda schedule: schedule.pk)
 
 
-def _update(schedules: Sequence[Schedule], **values: object) -> None:
-    for start in range(0, len(schedules), 500):
-        part = schedules[start : start + 500]
-        Schedule.objects.filter(pk__in=[schedule.pk for schedule in part]).update(**values)
-        for schedule in part:
-            for field, value in values.items():
-                setattr(schedule, field, value)
+def _parts_of(public_ids: Iterable[str]) -> Iterator[QuerySet[Schedule]]:
+    # PostgreSQL refuses to look for a text with a NUL in it
+    possible = (public_id for public_id in public_ids if "\0" not in public_id)
+    return (Schedule.objects.filter(name__in=part) for part in split(possible, PART_SIZE))
 
 
-def _save(schedule: Schedule, *, update_fields: Sequence[str] | None = None) -> None:
-    # Our record of changes tells beat; the library's alarm is for saves that bypass it
-    schedule.no_changes = True
-    schedule.save(update_fields=update_fields)
-    schedule.no_changes = False
-
-
-def _projection(cron_text: str, zone: str) -> CrontabSchedule:
-    """Return the crontab row for the five fields of a cron text and a zone, made where there is none."""
-    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    fields = CronExpression.parse(cron_text).five_field_projection()
-    values = dict(zip(names, fields, strict=True), timezone=zone)
-    found = CrontabSchedule.objects.filter(**values).first()
-    # bulk_create sends no signal: the library's beat would take one for a change of every task
-    return found or CrontabSchedule.objects.bulk_create([CrontabSchedule(**values)])[0]
+def _refuse_unknown(public_ids: Iterable[str], known: Container[str]) -> None:
+    for public_id in public_ids:
+        if public_id not in known:
+            raise UnknownScheduleError(public_id)
 
 
 def _plain(value: object) -> object:
