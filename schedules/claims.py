@@ -14,8 +14,17 @@ from django.db.models import Q
 
 from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run, Schedule
-from schedules.policies import MISFIRE_MARK, Misfire, Overlap, Retry, maintenance_message, pause_message
-from schedules.runs import OCCURRENCES, move_runs
+from schedules.policies import (
+    MISFIRE_MARK,
+    TAKEN_WITHIN,
+    Misfire,
+    Overlap,
+    Retry,
+    could_be_tried_from,
+    maintenance_message,
+    pause_message,
+)
+from schedules.runs import NOT_STARTED, OCCURRENCES, move_runs
 from schedules.turns import take_turn
 
 logger = logging.getLogger(__name__)
@@ -27,7 +36,10 @@ WAIT_PAUSE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that a worker owns: what it has to know to start it. `attempts` were made before."""
+    """A run that a worker owns: what it has to know to start it. `attempts` were made before.
+
+    `tried_from` is given where it was ready long before a worker took it: its retry deadline counts from there.
+    """
 
     id: uuid.UUID
     schedule_pk: int | None
@@ -38,6 +50,7 @@ class ClaimedRun:
     message: str
     attempts: int
     was_postponed: bool
+    tried_from: datetime | None
     retry: Retry
     overlap: Overlap = Overlap.ALLOW
 
@@ -64,6 +77,7 @@ class _Fate:
     state: Run.State
     message: str
     next_try_at: datetime | None = None
+    tried_from: datetime | None = None
 
 
 # Plain values, for making the models of both tables costs a worker more than anything else here
@@ -73,6 +87,8 @@ _RUN_COLUMNS = (
     "schedule_name",
     "qlik_task_id",
     "due_at",
+    "planned_at",
+    "tried_from",
     "reason",
     "message",
     "attempts",
@@ -103,17 +119,17 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
         queued = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
         rows = queued.values_list(*_RUN_COLUMNS)
         rules = _read_rules({row[1] for row in rows if row[1] is not None})
-        waiting = sorted((_make_claim(row, rules.get(row[1])) for row in rows), key=lambda run: run.due_at)
+        waiting = sorted((_make_claim(row, rules.get(row[1]), now=now) for row in rows), key=lambda run: run.due_at)
         reasons = _reasons_to_drop(waiting, rules, now=now)
         for run_id, reason in reasons.items():
             _write_fate(run_id, _Fate(Run.State.SKIPPED, reason))
         claimed = _refuse_forbidden([run for run in waiting if run.id not in reasons])
         overlapping = _yield_turns([run for run in claimed if run.overlap is not Overlap.ALLOW], now=now)
         claimed = [run for run in claimed if run.id not in overlapping]
-        if claimed:
-            Run.objects.filter(pk__in=[run.id for run in claimed]).update(
-                state=Run.State.CLAIMED, claimed_at=now, worker=worker
-            )
+        for moment in {run.tried_from for run in claimed}:
+            alike = Run.objects.filter(pk__in=[run.id for run in claimed if run.tried_from == moment])
+            late = {"tried_from": moment} if moment else {}
+            alike.update(state=Run.State.CLAIMED, claimed_at=now, worker=worker, **late)
     return claimed
 
 
@@ -133,7 +149,7 @@ def claim_new_runs(task_ids: Iterable[str], *, message: str, worker: str, now: d
         for task_id in task_ids
     ]
     return [
-        _make_claim((run.pk, None, "", run.qlik_task_id, now, run.reason, message, 0, None), None)
+        _make_claim([getattr(run, column) for column in _RUN_COLUMNS], None, now=now)
         for run in Run.objects.bulk_create(runs)
     ]
 
@@ -191,31 +207,43 @@ def _refuse_forbidden(waiting: Sequence[ClaimedRun]) -> list[ClaimedRun]:
     return [run for run in waiting if run.qlik_task_id not in forbidden]
 
 
-def read_retry(schedule_pk: int | None, *, due_at: datetime) -> Retry:
+def read_retry(run_id: uuid.UUID, *, now: datetime) -> Retry:
     """Return how long a run is tried again, by the rule of its schedule as it is now."""
-    return _make_retry(_read_rules([schedule_pk]).get(schedule_pk) if schedule_pk else None, due_at=due_at)
+    found = Run.objects.filter(pk=run_id).values_list("schedule_id", "due_at", "planned_at", "tried_from").first()
+    if found is None:
+        return Retry(until=now)
+    schedule_pk, due_at, planned_at, tried_from = found
+    rule = _read_rules([schedule_pk]).get(schedule_pk) if schedule_pk else None
+    moment = could_be_tried_from(due_at=due_at, planned_at=planned_at, tried_from=tried_from, now=now)
+    return _make_retry(rule, tried_from=moment)
 
 
-def _make_retry(rule: _Rule | None, *, due_at: datetime) -> Retry:
+def _make_retry(rule: _Rule | None, *, tried_from: datetime) -> Retry:
     if rule is None or rule.retry_deadline is None:
         # Without a schedule somebody waits for the answer, and may ask again
-        return Retry(until=due_at)
-    return Retry(until=due_at + rule.retry_deadline, max_attempts=rule.max_attempts)
+        return Retry(until=tried_from)
+    return Retry(until=tried_from + rule.retry_deadline, max_attempts=rule.max_attempts)
 
 
-def _make_claim(row: tuple[Any, ...], rule: _Rule | None) -> ClaimedRun:
-    run_id, schedule_pk, schedule_name, qlik_task_id, due_at, reason, message, attempts, next_try_at = row
+def _make_claim(row: Sequence[Any], rule: _Rule | None, *, now: datetime) -> ClaimedRun:
+    values = dict(zip(_RUN_COLUMNS, row, strict=True))
+    moments = {name: values[name] for name in ("due_at", "planned_at", "tried_from")}
+    tried_from = could_be_tried_from(**moments, now=now)
+    waited = now - max(values["next_try_at"] or tried_from, tried_from)
+    is_late = waited > TAKEN_WITHIN
+    tried_from += waited if is_late else timedelta(0)
     return ClaimedRun(
-        id=run_id,
-        schedule_pk=schedule_pk,
-        schedule_name=schedule_name,
-        qlik_task_id=qlik_task_id,
-        due_at=due_at,
-        reason=reason,
-        message=message,
-        attempts=attempts,
-        was_postponed=next_try_at is not None,
-        retry=_make_retry(rule, due_at=due_at),
+        id=values["pk"],
+        schedule_pk=values["schedule_id"],
+        schedule_name=values["schedule_name"],
+        qlik_task_id=values["qlik_task_id"],
+        due_at=values["due_at"],
+        reason=values["reason"],
+        message=values["message"],
+        attempts=values["attempts"],
+        was_postponed=values["next_try_at"] is not None,
+        tried_from=tried_from if is_late else None,
+        retry=_make_retry(rule, tried_from=tried_from),
         overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
     )
 
@@ -238,12 +266,15 @@ def _decide_overlap(run: ClaimedRun, reason: str, *, now: datetime) -> _Fate:
     others = Run.objects.filter(state=Run.State.WAITING, qlik_task_id=run.qlik_task_id).exclude(pk=run.id)
     if others.filter(schedule_name=run.schedule_name).exists():
         return _Fate(Run.State.SKIPPED, f"Overlap: {reason}, and one run waits for its end already.")
-    return _Fate(Run.State.WAITING, f"Overlap: {reason}. This run waits for its end.", now + WAIT_PAUSE)
+    looks_at = now + WAIT_PAUSE
+    message = f"Overlap: {reason}. This run waits for its end."
+    return _Fate(Run.State.WAITING, message, next_try_at=looks_at, tried_from=looks_at)
 
 
 def _write_fate(run_id: uuid.UUID, fate: _Fate) -> None:
     still_ours = Run.objects.filter(pk=run_id, state__in=(Run.State.QUEUED, Run.State.CLAIMED))
-    move_runs(still_ours, state=fate.state, message=fate.message, next_try_at=fate.next_try_at)
+    values = {"message": fate.message, "next_try_at": fate.next_try_at}
+    move_runs(still_ours, state=fate.state, **(values | ({"tried_from": fate.tried_from} if fate.tried_from else {})))
 
 
 def _reasons_to_drop(
@@ -293,6 +324,6 @@ def _reason_to_drop(run: ClaimedRun, rule: _Rule | None, *, now: datetime) -> st
 
 
 def _is_replaced(run: ClaimedRun) -> bool:
-    """Return whether a later occurrence of its schedule runs, or is to run."""
+    """Return whether a later occurrence of its schedule has run, or is to run."""
     newer = Run.objects.filter(schedule_id=run.schedule_pk or 0, due_at__gt=run.due_at, reason__in=OCCURRENCES)
-    return newer.exclude(state=Run.State.SKIPPED).exists()
+    return newer.exclude(state__in=NOT_STARTED).exists()

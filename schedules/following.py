@@ -56,8 +56,6 @@ _COLUMNS = (
     "pk",
     "state",
     "qlik_task_id",
-    "schedule_id",
-    "due_at",
     "qrs_session",
     "reload_status",
     "attempts",
@@ -74,8 +72,6 @@ class OpenRun:
     task_id: UUID
     called_at: datetime
     answered_at: datetime | None
-    schedule_pk: int | None
-    due_at: datetime
     session: UUID | None
     status: int | None
     attempts: int
@@ -323,7 +319,7 @@ def _judge_without_session(run: OpenRun, *, now: datetime) -> Change | None:
         return _close(run, Run.State.UNKNOWN, "QRS took the call, but no run of the task has begun since.", now=now)
     if now - asked_at <= SETTLE_AFTER:
         return None
-    retry = read_retry(run.schedule_pk, due_at=run.due_at)
+    retry = read_retry(run.id, now=now)
     # The attempt of a worker that was lost was not counted
     next_try_at = retry.next_attempt_at(now, attempts=max(run.attempts, 1), chance=random.random())  # noqa: S311
     message = f"{run.message} QRS was asked: no run of the task has begun since."
@@ -385,8 +381,7 @@ def _give_up_unsure(open_runs: Sequence[OpenRun], *, error: str, now: datetime) 
     return [
         _close(run, Run.State.UNKNOWN, message, now=now)
         for run in open_runs
-        if run.is_unsure
-        and now > max(read_retry(run.schedule_pk, due_at=run.due_at).until, run.called_at + FORGET_AFTER)
+        if run.is_unsure and now > max(read_retry(run.id, now=now).until, run.called_at + FORGET_AFTER)
     ]
 
 

@@ -33,6 +33,8 @@ FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
 #: No run waits for longer than this to be tried again, unless the clock was set back meanwhile
 LONGEST_WAIT = timedelta(minutes=10)
+#: When a run was ready for longer before a worker took it, the time that it waited does not count
+TAKEN_WITHIN = timedelta(seconds=60)
 #: How long a run may be open. What nobody has brought to its end by then is closed with the reason
 OPEN_LIMIT = timedelta(days=7)
 #: Reloads are followed when they were asked about within this time
@@ -56,6 +58,17 @@ class Retry:
         doublings = min(max(attempts - 1, 0), 10)
         pause = min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE) * (0.75 + chance / 2)
         return now + pause if now + pause <= self.until else None
+
+
+def could_be_tried_from(
+    *, due_at: datetime, planned_at: datetime, tried_from: datetime | None, now: datetime
+) -> datetime:
+    """Return from when on a run could be tried: its retry deadline counts from then.
+
+    What was missed is planned long after it was due. `tried_from` is later still where no worker was there in time, or
+    the run had to wait for its task. Later than now one of them only is where the clock was set back.
+    """
+    return min(max(due_at, planned_at, tried_from or planned_at), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ _ENDS = (
     Run.State.UNREACHABLE,
     Run.State.UNKNOWN,
 )
+#: The states of what was surely not started, and will not be; in any other it was, may have been, or is about to be
+NOT_STARTED = (Run.State.SKIPPED, Run.State.REFUSED, Run.State.UNREACHABLE)
 #: The reasons of runs that beat planned
 OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP, Run.Reason.REPEATED)
 #: Rows that are moved at a time

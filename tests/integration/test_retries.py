@@ -146,7 +146,8 @@ def test_a_run_waits_for_qrs_up_to_its_deadline_and_not_beyond(run_now, away):
 
     assert (late.state, late.closed_at is not None) == ("unreachable", True)
     assert (waiting.state, waiting.next_try_at) == ("retrying", waiting.due_at + timedelta(seconds=30))
-    Run.objects.filter(pk=waiting.pk).update(due_at=timezone.now() - timedelta(seconds=31))
+    past = timezone.now() - timedelta(seconds=31)
+    Run.objects.filter(pk=waiting.pk).update(due_at=past, planned_at=past)
     try_again(waiting)
     assert waiting.state == "unreachable"
 
