@@ -9,12 +9,21 @@ from django.core import checks
 from django.core.exceptions import ValidationError
 
 from butler.address import is_loopback
+from butler.setting_names import UnknownName, list_unknown
 from qlik.errors import CertificateError
 from schedules.alert_sender import AlertUrlError, check_url
 from schedules.validators import validate_task_id
 
 #: The checks of what only a running service needs; `manage.py up` and `check --deploy` run them
 QRS_TAG = "qrs"
+#: Settings without which more happens than with them, and the names that tell whether they are set: a misspelt one must
+#: not start the simulator, or every task
+GUARDING = {
+    "QRS_URL": "QRS_IS_GIVEN",
+    "BUTLER_ALLOWED_TASKS": "BUTLER_ALLOWED_TASKS",
+    "BUTLER_ALLOWED_TAGS": "BUTLER_ALLOWED_TAGS",
+    "BUTLER_ALLOWED_CUSTOM_PROPERTIES": "BUTLER_ALLOWED_CUSTOM_PROPERTIES",
+}
 
 
 @checks.register("security")
@@ -44,6 +53,12 @@ def check_allow_list(app_configs: object = None, **_: Any) -> list[checks.CheckM
             for text in properties
         ),
     ]
+
+
+@checks.register("settings")
+def check_names(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Tell of names that look like settings and are none: nothing would happen, and nobody would know why."""
+    return [_describe_unknown(unknown) for unknown in list_unknown()]
 
 
 @checks.register(QRS_TAG, deploy=True)
@@ -82,6 +97,15 @@ def check_alert_urls(app_configs: object = None, **_: Any) -> list[checks.CheckM
             hint = "docs/how-to/alerts.md has examples. Special characters are written as in every URL, @ as %40."
             found.append(checks.Error(f"BUTLER_ALERT_URLS, {place}: {error}", hint=hint, id="butler.E005"))
     return found
+
+
+def _describe_unknown(unknown: UnknownName) -> checks.CheckMessage:
+    message = f"{unknown.name} in {unknown.place} is no setting, so it does nothing."
+    if unknown.nearest in GUARDING and not getattr(settings, GUARDING[unknown.nearest]):
+        hint = f"Call it {unknown.nearest}, which is not set, or take it away."
+        return checks.Error(message, hint=hint, id="butler.E006")
+    hint = f"Do you mean {unknown.nearest}?" if unknown.nearest else "docs/configuration.md has all settings."
+    return checks.Warning(message, hint=hint, id="butler.W002")
 
 
 def _is_task_id(text: str) -> bool:

@@ -1,39 +1,114 @@
-"""Reading settings from the environment: one check for each kind of value, one sentence for each mistake."""
+"""Reading settings from the environment: one check for each kind of value, one sentence for each mistake.
+
+A value is what stands there: nothing in it refers to anything else.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
-#: Values come from the process environment; `NAME_FILE` names a file that holds the value of NAME.
-env = environ.FileAwareEnv()
+from butler.env_files import EnvFileError, read_env_file
+from butler.setting_names import note_file, note_setting
+from butler.text_files import TextFileError, read_text_file
+
+#: Where relative paths start: the folder of manage.py
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+#: The most that a file named by `NAME_FILE` may have
+MAX_VALUE_BYTES = 64 * 1024
 
 SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def read_files(*paths: Path) -> None:
-    """Take what the given `NAME=value` files say, for names that the environment leaves open.
+    """Take what the given `NAME=value` files say, for settings that the environment leaves open.
 
-    An earlier file wins over a later one. A file that does not exist is passed over.
+    An earlier file wins over a later one, and a line without a value says nothing. A file that does not exist is passed
+    over.
     """
     for path in paths:
-        if path.is_file():
-            environ.Env.read_env(path, overwrite=False)
+        # A link that leads nowhere is no file that does not exist
+        if not os.path.lexists(path):
+            continue
+        try:
+            assignments = read_env_file(path)
+        except EnvFileError as error:
+            raise ImproperlyConfigured(f"{error} docs/configuration.md describes the file.") from error
+        for assignment in assignments:
+            note_file(assignment.name, place=f"{path}, line {assignment.line}")
+            _take(assignment.name, assignment.value)
+
+
+def _take(name: str, value: str) -> None:
+    other = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
+    # Whoever sets NAME in the environment means it, also where .env has NAME_FILE
+    if value and name not in os.environ and other not in os.environ:
+        os.environ[name] = value
+
+
+def read_secret(name: str) -> str:
+    """Return the value of `name` as it is, white space and all; empty when it is not set.
+
+    `NAME_FILE` may name a file that holds it, of which the line ends at its end do not count.
+    """
+    note_setting(name)
+    value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    if value and file:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set, but only one may be. Take the other away.")
+    if file:
+        value = _read_value_file(name, file)
+    if not _is_utf8(value):
+        raise ImproperlyConfigured(f"{name} has bytes that are not UTF-8. Set it in UTF-8.")
+    return value
+
+
+def _read_value_file(name: str, file: str) -> str:
+    try:
+        value = read_text_file(PROJECT_FOLDER / file, most_bytes=MAX_VALUE_BYTES).rstrip("\r\n")
+    except TextFileError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names {file!r}, which {error}.") from error
+    if not value.strip():
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {file!r}, which is empty. "
+            f"Put the value there, or leave out {name}_FILE for the default."
+        )
+    return value
 
 
 def read_text(name: str, default: str = "") -> str:
-    """Return the value of `name` without white space around it; an empty value means the default."""
-    try:
-        return str(env.str(name, default=default)).strip() or default
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {error}.") from error
+    """Return the value of `name`, one line, without white space around it; an empty value means the default."""
+    value = read_secret(name).strip()
+    if _CONTROL.search(value):
+        raise _wrong(name, value, "must be one line without control characters")
+    return value or default
+
+
+def is_given(name: str) -> bool:
+    """Return whether `name` has a value; white space alone is neither a value nor none, and refused."""
+    value = read_secret(name)
+    if value and not value.strip():
+        raise _wrong(name, value, "must be more than white space, or empty for the default")
+    return bool(value)
+
+
+def read_path(name: str, *, default: Path) -> Path:
+    """Return the value of `name`, a path, as an absolute one; a relative path starts at the folder of manage.py."""
+    value = read_text(name, str(default))
+    if value.startswith("~"):
+        raise _wrong(name, value, "must be a path in full: ~ is not replaced")
+    # Also what stands before a relative path, and the default
+    path = str((PROJECT_FOLDER / value).resolve())
+    if _CONTROL.search(path) or not _is_utf8(path):
+        raise _wrong(name, path, "must be a path in UTF-8 and without control characters")
+    return Path(path)
 
 
 def read_choice(name: str, *, default: str, allowed: Sequence[str], also: Mapping[str, str] | None = None) -> str:
@@ -46,8 +121,22 @@ def read_choice(name: str, *, default: str, allowed: Sequence[str], also: Mappin
 
 
 def read_list(name: str) -> tuple[str, ...]:
-    """Return the texts of `name` that have commas between them, without white space around them; none by default."""
-    return tuple(text.strip() for text in read_text(name).split(",") if text.strip())
+    """Return the texts of `name` that have commas or line ends between them, without white space around them.
+
+    A text with a comma stands in double quotes, with its own doubled. None without a value; a value that names nothing
+    is refused, for it would not be known whether it means all or nothing.
+    """
+    value = read_secret(name)
+    lines = value.splitlines()
+    if _CONTROL.search("".join(lines)):
+        raise _wrong(name, value, "must not have control characters")
+    try:
+        texts = [text.strip() for row in csv.reader(lines, skipinitialspace=True, strict=True) for text in row]
+    except csv.Error as error:
+        raise _wrong(name, value, "must have whole texts between commas, one with quotes in quotes") from error
+    if value and not any(texts):
+        raise _wrong(name, value, "must name something, or be empty so that nothing is restricted")
+    return tuple(text for text in texts if text)
 
 
 def read_whole_number(name: str, *, default: int, least: int, most: int) -> int:
@@ -107,7 +196,9 @@ def read_redis_url(name: str, *, default: str) -> str:
     if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment:
         # Celery and redis-py understand different options, so one that suits both is hard to find
         raise _wrong(
-            name, without_password(value), "may only have a database number after the host, as in redis://host:6379/0"
+            name,
+            without_password(value),
+            f"may only have a database number after the host, as in redis://host:6379/0{_encoding_rule(value)}",
         )
     return value
 
@@ -117,7 +208,8 @@ def read_alert_urls(name: str) -> list[str]:
 
     Only their form is looked at, and what is said of a wrong one does not repeat it: all of it may be a secret.
     """
-    urls = [url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", read_text(name)) if url]
+    text = read_secret(name).strip() if is_given(name) else ""
+    urls = [url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", text) if url]
     for number, url in enumerate(urls, 1):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url.rstrip(", ")):
             rule = "must be apprise URLs such as mailto://..., with commas or spaces between them"
@@ -126,19 +218,22 @@ def read_alert_urls(name: str) -> list[str]:
 
 
 def read_secret_key(name: str, *, kept_in: Path) -> str:
-    """Return the value of `name`, or else the key in the file `kept_in`, made there at the first start.
+    """Return the value of `name` as it is, or else the key in the file `kept_in`, made there at the first start.
 
     The file can be read by its owner only. Processes that start together agree on one key.
     """
-    if key := read_text(name):
-        return key
+    if is_given(name):
+        return read_secret(name)
     try:
-        return _read_or_make_key(kept_in)
+        key = _read_or_make_key(kept_in)
     except OSError as error:
         raise ImproperlyConfigured(
             f"The data folder {str(kept_in.parent)!r} cannot be used: {error.strerror}. "
             f"Make it a folder that you may write to, or name another one in BUTLER_DATA_DIR."
         ) from error
+    if not key:
+        raise ImproperlyConfigured(f"{str(kept_in)!r} is empty, but holds the secret key. Delete it, for a new one.")
+    return key
 
 
 def _read_or_make_key(kept_in: Path) -> str:
@@ -158,6 +253,11 @@ def _read_or_make_key(kept_in: Path) -> str:
     return kept_in.read_text().strip()
 
 
+def _is_utf8(text: str) -> bool:
+    # Python keeps bytes of the environment that are not as lone surrogates
+    return not re.search(r"[\ud800-\udfff]", text)
+
+
 def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(value)
@@ -165,14 +265,23 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         _ = parts.port
     except ValueError:
         well_formed = False
-    if not well_formed:
+    if not well_formed or re.search(r"\s", value):
         expected = " or ".join(f"{scheme}://..." for scheme in schemes)
-        raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}")
+        raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}{_encoding_rule(value)}")
+
+
+def _encoding_rule(url: str) -> str:
+    """Return what to say of special characters where they may be what is wrong."""
+    if "@" not in url and " " not in url:
+        return ""
+    return ", with special characters in its parts as in every URL (@ as %40, / as %2F, # as %23, ? as %3F, % as %25)"
 
 
 def without_password(url: str) -> str:
-    """Return `url` as it may be printed: with `***` where a password stands."""
-    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
+    """Return `url` as it may be printed: with `***` where a password stands, or may stand."""
+    # To the last @: a password that should have been encoded may have one, or a slash
+    url = re.sub(r"(://[^:@/]*):.*@" if "://" in url else r"().*@", r"\1:***@", url)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", url)
 
 
 def _wrong(name: str, value: str, rule: str) -> ImproperlyConfigured:

@@ -46,9 +46,13 @@ def prepare_service() -> AdminLogin:
         return ensure_administrator(settings.BUTLER_DATA_DIR / "admin-password")
     except DatabaseError as error:
         raise StartError(
-            f"The database {without_password(settings.DATABASE_URL)} cannot be used: {str(error).strip()}.\n"
+            f"The database {_name_database()} cannot be used: {str(error).strip()}.\n"
             "Check that its server runs, or that its folder can be written to and has room, and DATABASE_URL."
         ) from error
+
+
+def _name_database() -> str:
+    return without_password(settings.DATABASE_URL) or str(settings.DATABASES["default"]["NAME"])
 
 
 def ensure_administrator(password_file: Path) -> AdminLogin:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import Any
 
-import environ
 from celery.schedules import schedule as every
 from django.templatetags.static import static
 
 from butler import environment as settings_from
+from butler.database_url import read_database
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = settings_from.PROJECT_FOLDER
 settings_from.read_files(BASE_DIR / ".env")
 
 # Where the database, the secret key and the files of the embedded servers live
-BUTLER_DATA_DIR = (BASE_DIR / settings_from.read_text("BUTLER_DATA_DIR", "data")).resolve()
+BUTLER_DATA_DIR = settings_from.read_path("BUTLER_DATA_DIR", default=BASE_DIR / "data")
 
 # `manage.py up` leaves the addresses of the servers it started in this file, so that commands typed in a
 # second terminal find them. What a person sets wins over it.
 RUN_FILE = BUTLER_DATA_DIR / "run.env"
-REDIS_IS_GIVEN = bool(settings_from.read_text("REDIS_URL"))
-QRS_IS_GIVEN = bool(settings_from.read_text("QRS_URL"))
+REDIS_IS_GIVEN = settings_from.is_given("REDIS_URL")
+QRS_IS_GIVEN = settings_from.is_given("QRS_URL")
 settings_from.read_files(RUN_FILE)
 
 # The way in
@@ -52,10 +51,10 @@ REDIS_URL = settings_from.read_redis_url("REDIS_URL", default="redis://127.0.0.1
 
 # The Qlik Sense Repository Service
 QRS_URL = settings_from.read_url_list("QRS_URL", default="https://127.0.0.1:4242", schemes=("https",))
-QRS_CERT_DIR = (BASE_DIR / settings_from.read_text("QRS_CERT_DIR", str(BUTLER_DATA_DIR / "certificates"))).resolve()
-QRS_KEY_PASSWORD = settings_from.read_text("QRS_KEY_PASSWORD")
+QRS_CERT_DIR = settings_from.read_path("QRS_CERT_DIR", default=BUTLER_DATA_DIR / "certificates")
+QRS_KEY_PASSWORD = settings_from.read_secret("QRS_KEY_PASSWORD")
 QRS_AUTH = settings_from.read_choice("QRS_AUTH", default="certificate", allowed=("certificate", "jwt", "header"))
-QRS_JWT = settings_from.read_text("QRS_JWT")
+QRS_JWT = settings_from.read_secret("QRS_JWT").strip()
 QRS_HEADER_NAME = settings_from.read_text("QRS_HEADER_NAME")
 QRS_USER = settings_from.read_text("QRS_USER", "Internal\\sa_repository")
 QRS_START_CALL = settings_from.read_choice("QRS_START_CALL", default="synchronous", allowed=("synchronous", "plain"))
@@ -141,16 +140,12 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "schedules.exceptions.handle_exception",
 }
 
-# Database
-DATABASE_URL = settings_from.read_url(
-    "DATABASE_URL",
-    default=f"sqlite:///{BUTLER_DATA_DIR / 'butler.sqlite3'}",
-    schemes=("sqlite", "postgres", "postgresql"),
-)
+# Database; without a URL it is a file in the data folder
+DATABASE_URL = settings_from.read_text("DATABASE_URL")
 
 
 def _database() -> dict[str, Any]:
-    options: dict[str, Any] = environ.Env.db_url_config(DATABASE_URL)
+    options = read_database("DATABASE_URL", default=BUTLER_DATA_DIR / "butler.sqlite3")
     # Threads of the web server and the worker each keep their connection
     options["CONN_MAX_AGE"] = None
     if "sqlite3" in options["ENGINE"]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from butler.env_files import format_assignment
 from butler.errors import DataFolderError, StartError
 from butler.private_files import write_private
 from butler.processes.ports import choose_free
@@ -61,7 +62,7 @@ class DataFolder:
 
     def publish(self, settings: Mapping[str, str]) -> None:
         """Leave the settings in the run file, where commands typed in another terminal find them."""
-        write_private(self._run_file, "".join(f"{name}={value}\n" for name, value in settings.items()))
+        write_private(self._run_file, "".join(format_assignment(name, value) for name, value in settings.items()))
 
     def withdraw(self) -> None:
         """Take the run file away."""

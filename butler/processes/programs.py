@@ -17,6 +17,9 @@ _CELERY = ("-m", "celery", "--quiet", "--skip-checks", "-A", "butler")
 def python_environment(servers: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with the settings in `servers`, for Python programs."""
     environment = {**os.environ, **servers, "PYTHONUNBUFFERED": "1"}
+    for name in servers:
+        # A setting may be given in one way only
+        environment.pop(f"{name}_FILE", None)
     # It would make every start compile everything again
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment

@@ -31,7 +31,7 @@ SETTINGS = tuple(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(
 SERVERS = ("REDIS_URL", "QRS_URL", "QRS_CERT_DIR")
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 #: A variable by which to know the processes of one copy, whoever started them
-MARK = "BUTLER_TEST_COPY"
+MARK = "TEST_COPY_OF_BUTLER"
 
 #: How the command lines of the programs look
 PROGRAMS = {

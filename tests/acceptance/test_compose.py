@@ -62,7 +62,7 @@ class Composition:
         self.web_port, self.qrs_port, self.control_port = free_port(), free_port(), free_port()
         self._folder = folder
         self._replaced = {
-            "postgres://butler:butler@db:5432/butler": postgres_url,
+            "postgres://butler@db:5432/butler": postgres_url,
             "redis://redis:6379/0": redis_url,
             "simulator:4242": f"localhost:{self.qrs_port}",
             "=4242": f"={self.qrs_port}",

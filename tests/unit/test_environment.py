@@ -221,9 +221,35 @@ def test_starts_at_the_same_time_agree_on_one_secret_key(given, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("value", "texts"), [(" a , b c ,, d=e ,", ("a", "b c", "d=e")), (" ", ()), ("", ()), (",", ())]
+    ("value", "texts"),
+    [
+        (" a , b c ,, d=e ,", ("a", "b c", "d=e")),
+        ("", ()),
+        ("$Finance", ("$Finance",)),
+        ("a\nb\r\n\nc,d\n", ("a", "b", "c", "d")),
+        ('"Finance, daily", x', ("Finance, daily", "x")),
+        ('"Place=""Rome"", Italy"', ('Place="Rome", Italy',)),
+        ('5" disk', ('5" disk',)),
+    ],
 )
 def test_a_list_has_commas_between_its_texts_and_no_empty_ones(given, value, texts):
     given(value)
 
     assert settings_from.read_list("THING") == texts
+
+
+@pytest.mark.parametrize("value", [" ", ",", " , ", "\n", ", ,\n,", '""', '"", " "', "\t"])
+def test_a_list_that_names_nothing_is_refused(given, value):
+    given(value)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^THING is .*, but it must (name something|not have control)"):
+        settings_from.read_list("THING")
+
+
+@pytest.mark.parametrize("value", ['"a', '"a"b', 'x,"a', "a\0b", "a\x1bb"])
+def test_a_list_that_is_torn_is_refused(given, value, monkeypatch):
+    # An environment has no NUL
+    monkeypatch.setattr(settings_from.os, "environ", {"THING": value})
+
+    with pytest.raises(ImproperlyConfigured, match=r"^THING is .*, but it must (have whole texts|not have control)"):
+        settings_from.read_list("THING")

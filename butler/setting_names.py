@@ -1,0 +1,53 @@
+"""Which settings there are, as the service asks for them, and which names come close to one but are none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+#: Names that begin so are meant for this service, wherever they stand
+OWN_PREFIXES = ("BUTLER_", "QRS_")
+#: How alike two names must be; a letter too many, or two in the wrong order, are
+SIMILARITY = 0.8
+
+_settings: set[str] = set()
+_places: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownName:
+    """A name that has a value and that no setting has; `nearest` is the setting it may mean, or empty."""
+
+    name: str
+    place: str
+    nearest: str
+
+
+def note_setting(name: str) -> None:
+    """Remember that there is a setting of this name."""
+    _settings.add(name)
+
+
+def note_file(name: str, *, place: str) -> None:
+    """Remember in which line of which file a name stands."""
+    _places.setdefault(name, place)
+
+
+def list_unknown() -> list[UnknownName]:
+    """Return the names that look like settings and are none, once the settings have been read.
+
+    In the environment only those with a prefix of ours count; it is full of other programs' names.
+    """
+    return sorted(_find_unknown(), key=lambda unknown: unknown.name)
+
+
+def _find_unknown() -> Iterator[UnknownName]:
+    for name in {*_places, *os.environ}:
+        setting = name.removesuffix("_FILE")
+        if setting in _settings:
+            continue
+        nearest = next(iter(get_close_matches(setting.upper(), _settings, n=1, cutoff=SIMILARITY)), "")
+        if setting.upper().startswith(OWN_PREFIXES) or (nearest and name in _places):
+            yield UnknownName(name, _places.get(name, "the environment"), nearest)
