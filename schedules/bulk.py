@@ -29,12 +29,18 @@ def to_column(name: str, value: object) -> Any:
 
 
 def change_runs(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, states: Iterable[str], counts: str = ""
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    states: Iterable[str],
+    counts: str = "",
+    same: str = "",
 ) -> int:
     """Write rows, whose first column is the key, where the run is still in one of the states; return how many were.
 
     They are written in the order of their keys, so that no two statements wait for each other. Of the column `counts`
-    one more is counted.
+    one more is counted. The column `same`, one of `columns`, is not written: where a row has a value for it, the run
+    must have the same.
     """
     # UUIDs are in the order of their digits, as in both databases
     in_order = iter(sorted(rows, key=itemgetter(0)))
@@ -42,15 +48,18 @@ def change_runs(
     changed = 0
     with connection.cursor() as cursor:
         while part := list(islice(in_order, _SIZE)):
-            update = _make_update(tuple(columns), len(part), tuple(states), counts, connection.vendor)
+            update = _make_update(tuple(columns), len(part), tuple(states), counts, same, connection.vendor)
             cursor.execute(update, give_values(columns, part))
             changed += cursor.rowcount
     return changed
 
 
 @lru_cache
-def _make_update(columns: Sequence[str], size: int, states: Iterable[str], counts: str, vendor: str) -> str:
-    changes = [f"{_FIELDS[name].column} = given.column{place}" for place, name in enumerate(columns[1:], 2)]
+def _make_update(columns: Sequence[str], size: int, states: Iterable[str], counts: str, same: str, vendor: str) -> str:
+    given = {_FIELDS[name].column: f"given.column{place}" for place, name in enumerate(columns[1:], 2)}
+    compared = given.pop(_FIELDS[same].column) if same else ""
+    condition = f" AND ({compared} IS NULL OR {_TABLE}.{same} = {compared})" if same else ""
+    changes = [f"{name} = {value}" for name, value in given.items()]
     changes += [f"{counts} = {counts} + 1"] if counts else []
     names = ", ".join(f"'{state}'" for state in states)
     source = _json_source(columns, size) if vendor == "postgresql" else _rows_source(columns, size)
@@ -58,7 +67,7 @@ def _make_update(columns: Sequence[str], size: int, states: Iterable[str], count
     # which is full of rows that have left it
     return (
         f"UPDATE {_TABLE} SET {', '.join(changes)} FROM {source} AS given"  # noqa: S608 -- names of columns and states
-        f" WHERE {_TABLE}.id = given.column1 AND ({_TABLE}.state || '') IN ({names})"
+        f" WHERE {_TABLE}.id = given.column1 AND ({_TABLE}.state || '') IN ({names}){condition}"
     )
 
 

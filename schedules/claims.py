@@ -24,7 +24,7 @@ from schedules.policies import (
     maintenance_message,
     pause_message,
 )
-from schedules.runs import NOT_STARTED, OCCURRENCES, move_runs
+from schedules.runs import NOT_STARTED, OCCURRENCES, change_rows, move_runs
 from schedules.turns import take_turn
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: How soon a run that waits for its task to end looks again, where nobody tells it sooner
 WAIT_PAUSE = timedelta(seconds=30)
+#: So long a claim of a process that lives is waited for, though it is not renewed: the process may be frozen
+LIVING_LIMIT = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ClaimedRun:
     tried_from: datetime | None
     retry: Retry
     overlap: Overlap = Overlap.ALLOW
+    # Tells this claim of the run from an earlier or a later one
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +137,16 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
     return claimed
 
 
-def claim_new_runs(task_ids: Iterable[str], *, message: str, worker: str, now: datetime) -> list[ClaimedRun]:
-    """Write a run for each of the tasks, asked for by the API and in the hands of `worker`, and return their claims."""
+def claim_new_runs(
+    task_ids: Sequence[str], *, message: str, worker: str, now: datetime, keys: Sequence[uuid.UUID] = ()
+) -> list[ClaimedRun]:
+    """Write a run for each of the tasks, asked for by the API and in the hands of `worker`, and return their claims.
+
+    With `keys` for the runs it may be done twice: those that are written already stay as they are.
+    """
     runs = [
         Run(
+            pk=key,
             qlik_task_id=task_id,
             due_at=now,
             planned_at=now,
@@ -146,12 +156,10 @@ def claim_new_runs(task_ids: Iterable[str], *, message: str, worker: str, now: d
             message=message,
             worker=worker,
         )
-        for task_id in task_ids
+        for key, task_id in zip(keys or [uuid.uuid4() for _ in task_ids], task_ids, strict=True)
     ]
-    return [
-        _make_claim([getattr(run, column) for column in _RUN_COLUMNS], None, now=now)
-        for run in Run.objects.bulk_create(runs)
-    ]
+    Run.objects.bulk_create(runs, ignore_conflicts=True)
+    return [_make_claim([getattr(run, column) for column in _RUN_COLUMNS], None, now=now) for run in runs]
 
 
 def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:
@@ -179,17 +187,37 @@ def release_claims(claimed: Sequence[ClaimedRun]) -> None:
         move_runs(rows, state=Run.State.PLANNED, worker="")
 
 
-def give_up_lost_claims(*, now: datetime, limit: timedelta, lost_workers: Iterable[str] = ()) -> int:
-    """Give up claims that are older than `limit`, or whose worker is lost; return how many.
+def take_back(run_ids: Sequence[uuid.UUID], *, worker: str, claimed_at: datetime) -> None:
+    """Undo a claim whose worker does not know whether it was carried out, and has called for none of its runs."""
+    mine = Run.objects.filter(pk__in=run_ids, state=Run.State.CLAIMED, worker=worker, claimed_at=claimed_at)
+    change_rows(mine, state=Run.State.QUEUED, worker="")
 
-    Whether QRS was called is not known, so QRS has to be asked: a second call could start the task twice.
+
+def renew_claims(claimed: Iterable[ClaimedRun], *, now: datetime) -> None:
+    """Show that these claims are still in hand: whoever looks after lost ones takes them for lost the later."""
+    rows = Run.objects.filter(pk__in=[run.id for run in claimed], state=Run.State.CLAIMED)
+    change_rows(rows, claim_renewed_at=now)
+
+
+def give_up_lost_claims(
+    *, now: datetime, limit: timedelta, lost_workers: Iterable[str] = (), living_workers: Iterable[str] = ()
+) -> int:
+    """Give up claims that nobody has renewed for longer than `limit`, or whose worker is lost; return how many.
+
+    Of a worker that is known to live, a claim is given up only after LIVING_LIMIT. Whether QRS was called is not
+    known, so QRS has to be asked: a second call could start the task twice.
     """
-    is_lost = Q(claimed_at__lt=now - limit) | Q(worker__in=list(lost_workers))
+    is_silent = _is_silent_since(now - limit) & ~Q(worker__in=list(living_workers))
+    is_lost = is_silent | _is_silent_since(now - max(limit, LIVING_LIMIT)) | Q(worker__in=list(lost_workers))
     return move_runs(
         Run.objects.filter(is_lost, state=Run.State.CLAIMED),
         state=Run.State.UNSURE,
         message="The worker was lost between claiming the run and recording its outcome.",
     )
+
+
+def _is_silent_since(moment: datetime) -> Q:
+    return Q(claimed_at__lt=moment) & (Q(claim_renewed_at=None) | Q(claim_renewed_at__lt=moment))
 
 
 def list_claiming_workers() -> list[str]:
@@ -245,6 +273,7 @@ def _make_claim(row: Sequence[Any], rule: _Rule | None, *, now: datetime) -> Cla
         tried_from=tried_from if is_late else None,
         retry=_make_retry(rule, tried_from=tried_from),
         overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
+        claimed_at=now,
     )
 
 

@@ -148,16 +148,30 @@ def name_this_process() -> str:
 
 def is_gone(holder: str) -> bool:
     """Return whether `holder` was a process of this very system that runs no more."""
+    number = _number_here(holder)
+    return number is not None and (number == os.getpid() or not _runs(number))
+
+
+def lives_here(holder: str) -> bool:
+    """Return whether `holder` is a process of this very system that runs, this one perhaps."""
+    number = _number_here(holder)
+    return number is not None and _runs(number)
+
+
+def _number_here(holder: str) -> int | None:
     host, _, number = holder.rpartition("/")
-    if host != f"{socket.gethostname()}/{_boot_id()}" or not number.isdigit():
-        return False
+    is_here = host == f"{socket.gethostname()}/{_boot_id()}" and number.isdigit()
+    return int(number) if is_here else None
+
+
+def _runs(number: int) -> bool:
     try:
-        os.kill(int(number), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:
         return False
-    return int(number) == os.getpid()
+    except PermissionError:
+        return True
+    return True
 
 
 def _boot_id() -> str:

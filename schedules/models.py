@@ -381,6 +381,7 @@ class Run(models.Model):
     planned_at = models.DateTimeField()
     queued_at = models.DateTimeField(null=True)
     claimed_at = models.DateTimeField(null=True)
+    claim_renewed_at = models.DateTimeField(null=True, editable=False, help_text="When its worker last held it.")
     called_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)

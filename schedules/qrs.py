@@ -13,6 +13,9 @@ from qlik.settings import Authentication, QrsSettings
 
 # A cache alone would make one client for each thread of the first burst
 _making = Lock()
+# Calls beside those of the threads for starts, so that no call waits for a connection: a worker has four messages in
+# hand, and half of the web server's threads may ask for what is about to be started
+_OTHER_CALLS = 4
 
 
 def qrs_settings() -> QrsSettings:
@@ -32,7 +35,7 @@ def qrs_settings() -> QrsSettings:
         connect_timeout_seconds=connect_seconds,
         read_timeout_seconds=answer_seconds,
         total_timeout_seconds=settings.QRS_TOTAL_TIMEOUT,
-        pool_size=settings.BUTLER_WORKER_CONCURRENCY,
+        pool_size=settings.BUTLER_WORKER_CONCURRENCY + _OTHER_CALLS,
     )
 
 

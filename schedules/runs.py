@@ -7,6 +7,7 @@ take several times as long to compose them as the database to carry them out.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, TextField, UUIDField, Value
+from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
 from schedules.bulk import change_runs, to_column
@@ -23,6 +25,8 @@ from schedules.bulk_rows import split
 from schedules.models import Run, Schedule, from_epoch
 from schedules.policies import LONGEST_WAIT
 from schedules.targets import TaskIndex, explain_no_tasks, has_target
+
+logger = logging.getLogger(__name__)
 
 #: A message that no worker took for this long is published again; see docs/design.md.
 QUEUE_LIMIT = timedelta(seconds=30)
@@ -70,7 +74,10 @@ _OUTCOME_COLUMNS = (
     "message",
     "next_try_at",
     "closed_at",
+    "claimed_at",
 )
+#: Where a start whose answer comes late may still be written: nobody has claimed the run since
+_UNCLAIMED_SINCE = (Run.State.UNSURE, Run.State.RETRYING, Run.State.PLANNED, Run.State.QUEUED)
 _COUNT_RUNS = f"""
     UPDATE {Schedule._meta.db_table} SET runs_planned = runs_planned + %s WHERE periodictask_ptr_id = %s
 """  # noqa: S608 -- all of it is constant
@@ -99,7 +106,8 @@ class Outcome:
     """What came of an attempt to start a claimed run: when QRS was called and answered, and what is next.
 
     `session` is QRS's, and `next_try_at` the moment of the next attempt of a run that retries. `is_unanswered` says
-    that QRS was not reached or gave no answer, which tells of QRS and not of the task.
+    that QRS was not reached or gave no answer, which tells of QRS and not of the task. `claimed_at` names the claim
+    under which the attempt was made; without it, it is the one that the run has.
     """
 
     id: uuid.UUID
@@ -110,6 +118,7 @@ class Outcome:
     message: str = ""
     next_try_at: datetime | None = None
     is_unanswered: bool = False
+    claimed_at: datetime | None = None
 
 
 def is_end(state: str) -> bool:
@@ -208,7 +217,19 @@ def count_in_hand() -> int:
 
 
 def record_outcomes(outcomes: Sequence[Outcome]) -> int:
-    """Write what came of claimed runs; return how many were closed by someone else meanwhile and stay so."""
+    """Write what came of claimed runs; return how many were closed by someone else meanwhile and stay so.
+
+    Where a claim was given up before its answer came, what is known is written all the same, unless the run was
+    claimed again: the session of a start is never lost.
+    """
+    written = _write_outcomes(outcomes, states=[Run.State.CLAIMED])
+    if written == len(outcomes):
+        return 0
+    late = [outcome for outcome in outcomes if outcome.claimed_at]
+    return len(outcomes) - written - sum(map(_write_late, _list_unwritten(late)))
+
+
+def _write_outcomes(outcomes: Sequence[Outcome], *, states: Sequence[str]) -> int:
     rows = [
         (
             outcome.id,
@@ -219,10 +240,48 @@ def record_outcomes(outcomes: Sequence[Outcome]) -> int:
             outcome.message,
             outcome.next_try_at,
             outcome.answered_at if is_end(outcome.state) else None,
+            outcome.claimed_at,
         )
         for outcome in outcomes
     ]
-    return len(rows) - change_runs(_OUTCOME_COLUMNS, rows, states=[Run.State.CLAIMED], counts="attempts")
+    return change_runs(_OUTCOME_COLUMNS, rows, states=states, counts="attempts", same="claimed_at")
+
+
+def _list_unwritten(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return those that are not in the ledger: neither was the call noted, nor is its session known."""
+    found = Run.objects.filter(pk__in=[outcome.id for outcome in outcomes]).order_by()
+    known = {pk: values for pk, *values in found.values_list("pk", "called_at", "qrs_session")}
+    return [
+        outcome
+        for outcome in outcomes
+        if (noted := known.get(outcome.id))
+        and noted[0] != outcome.called_at
+        and (outcome.session is None or noted[1] != outcome.session)
+    ]
+
+
+def _write_late(outcome: Outcome) -> int:
+    """Write an outcome whose claim was given up; return 0 where the run has gone on without it.
+
+    A start is written where nobody has claimed the run since. Where it is closed its state stays, but not without a
+    word of the session.
+    """
+    is_start = outcome.state == Run.State.STARTED
+    if _write_outcomes([outcome], states=_UNCLAIMED_SINCE if is_start else [Run.State.UNSURE]):
+        logger.warning("run %s was given up before its answer came: %s", outcome.id, outcome)
+        return 1
+    if is_start:
+        note = f"It was started after all, by the call of {outcome.called_at:%Y-%m-%d %H:%M:%S} UTC: {outcome.session}."
+        logger.error("run %s was given up before its answer came, and has gone on: %s", outcome.id, note)
+        _note_session(outcome, note)
+    return 0
+
+
+def _note_session(outcome: Outcome, note: str) -> None:
+    """Add to a closed run's message what was begun for it, and keep the session where it has none."""
+    closed = Run.objects.filter(pk=outcome.id).exclude(closed_at=None)
+    message = Concat(F("message"), Value(f" {note}"), output_field=TextField())
+    closed.update(message=message, qrs_session=Coalesce("qrs_session", outcome.session, output_field=UUIDField()))
 
 
 def resume_due(*, now: datetime) -> int:
@@ -268,7 +327,12 @@ def move_runs(rows: QuerySet[Run], *, state: Run.State, **values: object) -> int
     """
     if is_end(state):
         values["closed_at"] = timezone.now()
+    return change_rows(rows, state=state, **values)
+
+
+def change_rows(rows: QuerySet[Run], **values: object) -> int:
+    """Lock the rows in the order of their keys, give them these values, and return how many there were."""
     with transaction.atomic():
         keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
         parts = (keys[start : start + _MOVE_SIZE] for start in range(0, len(keys), _MOVE_SIZE))
-        return sum(Run.objects.filter(pk__in=part).update(state=state, **values) for part in parts)
+        return sum(Run.objects.filter(pk__in=part).update(**values) for part in parts)

@@ -1,29 +1,22 @@
 """Starts that somebody asks for and waits for: by id, by tag, by custom property, answered with what QRS said.
 
-The process that was asked calls QRS itself, for the answer says what was started. The ledger has a row for each start
-before the call, in hand of this process, so that one that is killed meanwhile ends as the rows of a worker do.
+The process that was asked calls QRS itself, for the answer says what was started; see `request_calls`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from qlik.errors import QrsError, RefusedError
-from schedules import claims, runs, starting
 from schedules.allow_list import AllowList, Property, read_allow_list
 from schedules.changes import Origin
-from schedules.lease import name_this_process
 from schedules.maintenance import refuse_during_maintenance
 from schedules.models import Run
-from schedules.runs import Outcome
+from schedules.request_calls import make_starts, record_uncalled
 from schedules.task_lookup import (
     AnyTask,
     CallFailedError,
@@ -34,8 +27,6 @@ from schedules.task_lookup import (
     look_up_tasks,
     read_ids,
 )
-
-logger = logging.getLogger(__name__)
 
 #: One request starts no more tasks: whoever asked waits for the last of them
 MOST_STARTS = 1000
@@ -118,7 +109,7 @@ def start_tasks(request: StartRequest, *, origin: Origin) -> StartReport:
     tasks = wanted.list_tasks()
     if len(tasks) > MOST_STARTS:
         raise TooManyStartsError(len(tasks))
-    outcomes = _start_all(tasks, message=message)
+    outcomes = make_starts(tasks, message=message)
     failures = [
         Failure(task, outcome.state, outcome.message)
         for task, outcome in outcomes.items()
@@ -162,43 +153,12 @@ def _sort_id(
         wanted.by_id.append(named)
 
 
-def _start_all(tasks: Sequence[NamedTask], *, message: str) -> dict[NamedTask, Outcome]:
-    """Write a run for each task, start it, and record what came of it."""
-    if not tasks:
-        return {}
-    claimed = claims.claim_new_runs(
-        [task.id for task in tasks], message=message, worker=name_this_process(), now=timezone.now()
-    )
-    if len(claimed) == 1:
-        outcomes = [starting.start(claimed[0])]
-    else:
-        with ThreadPoolExecutor(min(len(claimed), settings.BUTLER_WORKER_CONCURRENCY)) as callers:
-            outcomes = list(callers.map(starting.start, claimed))
-    _record(outcomes)
-    return dict(zip(tasks, outcomes, strict=True))
-
-
 def _record_unasked(request: StartRequest, error: QrsError) -> None:
     """Record the starts that were asked for by id, and that QRS could not even be asked about."""
-    state, now = _state_of_lookup(error), timezone.now()
+    state = _state_of_lookup(error)
     allow_list = read_allow_list()
     ids = [str(task_id) for task_id in read_ids(request.task_ids).values() if allow_list.may_allow_task(str(task_id))]
-    rows = claims.claim_new_runs(ids, message="", worker=name_this_process(), now=now)
-    _record(
-        [Outcome(id=run.id, state=state, called_at=now, answered_at=timezone.now(), message=str(error)) for run in rows]
-    )
-
-
-def _record(outcomes: Sequence[Outcome]) -> None:
-    """Write the outcomes; the caller is told of them even when that fails, for they have happened."""
-    try:
-        runs.record_outcomes(outcomes)
-    except (DatabaseError, InterfaceError):
-        logger.exception("%d outcomes cannot be recorded, so QRS will be asked: %s", len(outcomes), outcomes)
-    starting.note_outcomes(outcomes)
-    for outcome in outcomes:
-        level = logging.INFO if outcome.state == Run.State.STARTED else logging.ERROR
-        logger.log(level, "%s run=%s by the API: %s", outcome.state, outcome.id, outcome.session or outcome.message)
+    record_uncalled(ids, state=state, message=str(error))
 
 
 def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:

@@ -16,6 +16,7 @@ from qlik.filters import one_of
 from schedules import breaker, claims
 from schedules.claims import ClaimedRun
 from schedules.models import Run
+from schedules.patience import AWAY, insist
 from schedules.policies import Overlap
 from schedules.qrs import qrs_client
 from schedules.runs import Outcome
@@ -45,6 +46,7 @@ def start(run: ClaimedRun) -> Outcome:
             answered_at=timezone.now(),
             message=repr(error),
             is_unanswered=True,
+            claimed_at=run.claimed_at,
         )
     return Outcome(
         id=run.id,
@@ -53,6 +55,7 @@ def start(run: ClaimedRun) -> Outcome:
         answered_at=timezone.now(),
         session=session,
         message=run.message,
+        claimed_at=run.claimed_at,
     )
 
 
@@ -75,11 +78,19 @@ def probe_qrs(*, now: datetime) -> None:
         breaker.note_success(now=timezone.now())
 
 
-def postpone(claimed: Sequence[ClaimedRun], *, now: datetime) -> None:
-    """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found."""
+def postpone(claimed: Sequence[ClaimedRun], *, now: datetime, problem: str = "") -> None:
+    """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found.
+
+    `problem` says why they are not started now; without it, it is what was last heard of QRS.
+    """
+    until = now + POSTPONE_PAUSE * random.uniform(0.75, 1.25)  # noqa: S311
+
+    def write() -> None:
+        message = f"Waits for QRS. {problem or breaker.read_site().last_error}"
+        claims.postpone(claimed, until=until, message=message, now=now)
+
     if claimed:
-        until = now + POSTPONE_PAUSE * random.uniform(0.75, 1.25)  # noqa: S311
-        claims.postpone(claimed, until=until, message=f"Waits for QRS. {breaker.read_site().last_error}", now=now)
+        insist(write, what=f"{len(claimed)} runs cannot be postponed")
 
 
 def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
@@ -93,16 +104,23 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
     try:
         sessions = qrs_client().list_sessions(where=one_of(SESSION_TASK, asking))
     except QrsError as error:
-        breaker.note_failures(1, error=str(error), now=now)
-        postpone(list(asking.values()), now=now)
+        _note_failure(error, now=now)
+        postpone([run for run in claimed if run.overlap is not Overlap.ALLOW], problem=str(error), now=now)
         return [run for run in claimed if run.overlap is Overlap.ALLOW]
     running = {
         asking[session.task_id]: f"the task runs already, in session {session.id}"
         for session in sessions
         if session.task_id in asking
     }
-    claims.give_way(running, now=now)
+    insist(lambda: claims.give_way(running, now=now), what=f"{len(running)} runs cannot give way")
     return [run for run in claimed if run not in running]
+
+
+def _note_failure(error: QrsError, *, now: datetime) -> None:
+    try:
+        breaker.note_failures(1, error=str(error), now=now)
+    except AWAY:
+        logger.exception("the circuit breaker cannot be told of a failure")
 
 
 def _call(task_id: UUID) -> UUID | None:
@@ -130,4 +148,5 @@ def _judge_failure(run: ClaimedRun, error: QrsError, *, called_at: datetime, now
         next_try_at=next_try_at,
         # 503 comes from a QRS that is there, but takes nothing
         is_unanswered=state != Run.State.REFUSED and error.status in (None, 503),
+        claimed_at=run.claimed_at,
     )

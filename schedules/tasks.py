@@ -7,22 +7,25 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
 from typing import TypeAlias
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from qlik.errors import QrsError
 from schedules import breaker, claims, closing, following, runs, starting
 from schedules.claims import ClaimedRun
 from schedules.known_tasks import NoTasksError, refresh_old_tasks
-from schedules.lease import is_gone, name_this_process
+from schedules.lease import is_gone, lives_here, name_this_process
 from schedules.models import READ_TASKS_TASK, START_RUNS_TASK, Run
+from schedules.patience import AWAY, insist
 from schedules.qrs import longest_call, qrs_client
+from schedules.recording import record
 from schedules.runs import Outcome
 from schedules.wakeup import wake_beat
 
@@ -37,8 +40,12 @@ CLAIM_SIZE = 25
 PATIENCE_SECONDS = 0.5
 #: How often the outcomes of calls are recorded
 RECORD_SECONDS = 0.1
-#: How long to wait before the outcomes of calls are recorded again, in seconds
-RECORD_PAUSES = (0.5, 1, 2, 4, 8, 8, 8)
+#: How often a worker shows that it still holds its claims
+RENEW_SECONDS = 10.0
+#: So long a worker tries to claim runs while the database is away; after that the sweeper has them published again
+CLAIM_SECONDS = 20.0
+#: So long it tries to learn whether QRS is to be called at all; then it calls
+ADMIT_SECONDS = 2.0
 
 #: Several workers that begin together ask for the tasks once
 JUST_READ = timedelta(seconds=10)
@@ -47,18 +54,31 @@ JUST_READ = timedelta(seconds=10)
 _CALLERS = ThreadPoolExecutor(settings.BUTLER_WORKER_CONCURRENCY, thread_name_prefix="qrs")
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claim of this process whose call is made, or waits until then, on the monotonic clock, for a thread."""
+
+    run: ClaimedRun
+    patient_until: float
+
+
 @shared_task(name=START_RUNS_TASK)
 def start_runs(run_ids: list[str]) -> None:
     """Start the Qlik tasks of some runs: claim a few, call QRS for each, record what came of it, and so on."""
     unclaimed = deque(UUID(run_id) for run_id in run_ids)
-    calls: dict[Call, ClaimedRun] = {}
+    calls: dict[Call, Held] = {}
+    renew_at = time.monotonic() + RENEW_SECONDS
     while unclaimed or calls:
         if len(calls) <= CLAIM_SIZE // 2:
             # Before the threads of the calls run dry
             calls |= _call_all([unclaimed.popleft() for _ in range(min(CLAIM_SIZE, len(unclaimed)))])
         # Calls that end within a moment are recorded together; one that hangs does not keep the others waiting
         done, _ = wait(calls, timeout=RECORD_SECONDS)
-        _settle({calls.pop(call): call.result() for call in done})
+        done |= {call for call, held in calls.items() if time.monotonic() > held.patient_until and call.cancel()}
+        _settle({calls.pop(call).run: None if call.cancelled() else call.result() for call in done})
+        if time.monotonic() > renew_at:
+            renew_at = time.monotonic() + RENEW_SECONDS
+            _renew([held.run for held in calls.values()])
 
 
 @shared_task(name="schedules.follow_runs")
@@ -76,10 +96,11 @@ def sweep_runs() -> None:
     closing.close_overdue(now=now)
     # After twice the time that a call may take, nobody waits for its answer
     claim_limit = 2 * longest_call() + timedelta(seconds=30)
-    others = set(claims.list_claiming_workers()) - {name_this_process()}
-    gone = [worker for worker in others if is_gone(worker)]
+    workers = set(claims.list_claiming_workers())
+    gone = [worker for worker in workers - {name_this_process()} if is_gone(worker)]
+    living = [worker for worker in workers if lives_here(worker)]
     requeued = runs.requeue_lost_messages(now=now)
-    lost = claims.give_up_lost_claims(now=now, limit=claim_limit, lost_workers=gone)
+    lost = claims.give_up_lost_claims(now=now, limit=claim_limit, lost_workers=gone, living_workers=living)
     if requeued or lost:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, lost)
     if breaker.take_probe(breaker.read_site(), now=now):
@@ -98,25 +119,63 @@ def read_tasks() -> None:
         logger.info("Qlik Sense has %d tasks, %d of them new, and %d gone", found.total, found.new, found.gone)
 
 
-def _call_all(run_ids: Sequence[UUID]) -> dict[Call, ClaimedRun]:
+def _call_all(run_ids: Sequence[UUID]) -> dict[Call, Held]:
     """Claim the runs and have QRS called for those that are this worker's now and may be started."""
     if not run_ids:
         return {}
     now = timezone.now()
-    claimed = claims.claim_runs(run_ids, worker=name_this_process(), now=now)
-    admitted = breaker.count_admitted(len(claimed), now=now)
-    starting.postpone(claimed[admitted:], now=now)
-    ready = starting.leave_out_running(claimed[:admitted], now=now)
+    claimed = _claim(run_ids, now=now)
+    try:
+        ready = _admit(claimed, now=now)
+    except Exception as error:
+        logger.exception("%d runs that were claimed cannot be started now", len(claimed))
+        starting.postpone(claimed, problem=repr(error), now=now)
+        return {}
     patient_until = time.monotonic() + PATIENCE_SECONDS
-    return {_CALLERS.submit(_start, run, patient_until): run for run in ready}
+    return {_CALLERS.submit(_start, run, patient_until): Held(run, patient_until) for run in ready}
+
+
+def _claim(run_ids: Sequence[UUID], *, now: datetime) -> list[ClaimedRun]:
+    """Claim the runs, also where a connection is cut; what cannot be claimed does not keep the others."""
+    me, tries = name_this_process(), count()
+
+    def claim() -> list[ClaimedRun]:
+        if next(tries):
+            # The claim before may have been committed although its answer was lost
+            claims.take_back(run_ids, worker=me, claimed_at=now)
+        return claims.claim_runs(run_ids, worker=me, now=now)
+
+    try:
+        return insist(claim, what=f"{len(run_ids)} runs cannot be claimed", seconds=CLAIM_SECONDS)
+    except AWAY:
+        logger.exception("%d runs are left to be published again", len(run_ids))
+        return []
+    except Exception:
+        if len(run_ids) == 1:
+            logger.exception("run %s cannot be claimed", *run_ids)
+            return []
+        half = len(run_ids) // 2
+        return [run for part in (run_ids[:half], run_ids[half:]) for run in _claim(part, now=now)]
+
+
+def _admit(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
+    """Return the runs for which QRS is to be called now, and let the others wait."""
+    what = "what is known of QRS cannot be read"
+    try:
+        admitted = insist(lambda: breaker.count_admitted(len(claimed), now=now), what=what, seconds=ADMIT_SECONDS)
+    except AWAY:
+        # To be late for want of a doubt would be worse
+        admitted = len(claimed)
+    starting.postpone(claimed[admitted:], now=now)
+    return starting.leave_out_running(claimed[:admitted], now=now)
 
 
 def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:
     """Record what came of claimed runs, and hand those back for which QRS was not called."""
     answered = {run: outcome for run, outcome in done.items() if outcome}
-    _record(list(answered.values()))
-    claims.release_claims([run for run in done if run not in answered])
-    starting.note_outcomes(list(answered.values()))
+    record(list(answered.values()))
+    not_called = [run for run in done if run not in answered]
+    insist(lambda: claims.release_claims(not_called), what=f"{len(not_called)} claims cannot be handed back")
     for run, outcome in answered.items():
         # Here and not in the threads of the calls, which would wait for each other's lines
         _log(run, outcome)
@@ -125,20 +184,12 @@ def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:
         wake_beat()
 
 
-def _record(outcomes: Sequence[Outcome]) -> None:
-    """Write the outcomes, with patience: what QRS has answered must not be lost to a database that is away."""
-    for pause in RECORD_PAUSES:
-        try:
-            closed = runs.record_outcomes(outcomes)
-            break
-        except (DatabaseError, InterfaceError) as error:
-            logger.error("%d outcomes cannot be recorded, trying again in %s s: %s", len(outcomes), pause, error)
-            connection.close()
-            time.sleep(pause)
-    else:
-        closed = runs.record_outcomes(outcomes)
-    if closed:
-        logger.error("%d of these runs were closed while QRS was called: %s", closed, outcomes)
+def _renew(held: Sequence[ClaimedRun]) -> None:
+    """Show that the claims are still held, if the database takes it; the next time will do."""
+    try:
+        claims.renew_claims(held, now=timezone.now())
+    except AWAY as error:
+        logger.warning("%d claims cannot be renewed: %s", len(held), error)
 
 
 def _start(run: ClaimedRun, patient_until: float) -> Outcome | None:

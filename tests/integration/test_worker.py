@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from qlik.simulator.certificates import ensure_certificates
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import claims, qrs, runs, services, tasks
+from schedules import claims, patience, qrs, runs, services, tasks
 from schedules.claims import ClaimedRun
 from schedules.lease import name_this_process
 from schedules.models import Run, Schedule
@@ -184,8 +184,7 @@ def test_a_site_that_keeps_waiting_gets_no_pile_of_claims(run_now, simulator, mo
 
 
 def test_an_answer_of_qrs_outlives_a_database_that_is_away(run_now, monkeypatch, caplog):
-    monkeypatch.setattr(tasks, "RECORD_PAUSES", (0, 0, 0))
-    monkeypatch.setattr(tasks.connection, "close", lambda: None)
+    monkeypatch.setattr(patience, "PAUSES", (0,))
     run, record, failures = run_now(), runs.record_outcomes, iter([OperationalError("gone"), InterfaceError("closed")])
 
     def fail_first(outcomes: list[runs.Outcome]) -> int:
