@@ -6,10 +6,12 @@ their keys, so that a leader that is killed leaves a clean cut to the next one.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 
 from schedules.entries import Circumstances, Entry
 from schedules.models import Absence, from_epoch
@@ -20,6 +22,10 @@ from schedules.runs import PlannedRun
 SLICE_SIZE = 4000
 #: What it costs to look at a schedule that has missed nothing, in occurrences
 LOOK_COST = 1
+#: The time after which a slice ends, however few occurrences it has: the lock of the lease is held meanwhile
+SLICE_SECONDS = 0.5
+#: Of a schedule with more occurrences than this that are still on time by its grace, those of the last seconds are
+MAX_ON_TIME, LAST_SECONDS = 1000, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ def plan_slice(absence: Absence, entries: Mapping[int, Entry], circumstances: Ci
     """
     rows: list[PlannedRun] = []
     room = SLICE_SIZE
+    end = time.monotonic() + SLICE_SECONDS
     for pk in _unsettled(absence, entries):
         # One occurrence may make a row for each of many tasks
         fitting = max(room // entries[pk].size, 1)
@@ -50,7 +57,7 @@ def plan_slice(absence: Absence, entries: Mapping[int, Entry], circumstances: Ci
         if is_cut:
             return Slice(rows, is_last=False)
         room -= len(missed) * entries[pk].size + LOOK_COST
-        if room <= 0:
+        if room <= 0 or time.monotonic() > end:
             return Slice(rows, is_last=False)
     return Slice(rows, is_last=True)
 
@@ -69,6 +76,20 @@ def _missed_instants(absence: Absence, entry: Entry, *, most: int) -> list[int]:
     return list(islice(entry.timetable.between(after, _border(absence, entry) - 1), most))
 
 
+def find_border(entry: Entry, *, after: float, until: float) -> int:
+    """Return the first instant whose occurrence is on time when planning goes on at `until`, all in epoch seconds.
+
+    Nobody has planned the entry's occurrences after `after`. Where very many are on time by the grace, to look at each
+    of them would delay everyone, and to start each would help no one.
+    """
+    border, latest = first_on_time(until, grace=entry.grace), ceil(until - LAST_SECONDS)
+    if border >= latest:
+        return border
+    late = entry.timetable.between(max(after, border - 1), latest - 1)
+    has_too_many = len(list(islice(late, MAX_ON_TIME + 1))) > MAX_ON_TIME
+    return latest if has_too_many else border
+
+
 def _is_replaced(absence: Absence, entry: Entry, circumstances: Circumstances, *, last: int | None) -> bool:
     """Return whether an occurrence runs that comes after those of this slice: after `last`, where more were missed."""
     after = _border(absence, entry) - 1 if last is None else last
@@ -76,4 +97,5 @@ def _is_replaced(absence: Absence, entry: Entry, circumstances: Circumstances, *
 
 
 def _border(absence: Absence, entry: Entry) -> int:
-    return first_on_time(absence.until_at.timestamp(), grace=entry.grace)
+    after = max(absence.from_at.timestamp(), entry.armed_at)
+    return find_border(entry, after=after, until=absence.until_at.timestamp())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from schedules import runs
 from schedules.checkpoint import checkpoint, put_off_checkpoints
+from schedules.doubted_clock import DoubtedClock
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.planner import Planner
 from schedules.publisher import Publisher
@@ -33,6 +35,11 @@ DEAF_PULSE_SECONDS = 0.5
 STANDBY_SECONDS = 1.0
 #: Time enough for what is better not done when something is due
 REST_SECONDS = 0.25
+#: How long to wait before looking again at a clock that has leapt
+DOUBT_SECONDS = 0.1
+
+#: Columns of the library's tasks that options of the settings may fill
+_OPTIONS = ("queue", "exchange", "routing_key", "priority", "expire_seconds")
 
 
 class QlikScheduler(DatabaseScheduler):
@@ -41,6 +48,7 @@ class QlikScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lease = PlannerLease()
         self._planner = Planner(self._lease)
+        self._clock = DoubtedClock()
         self._wake_up_call = WakeUpCall()
         self._is_loaded = False
         # When to look at the database, send what is planned, and let the library work: by the monotonic clock
@@ -58,6 +66,8 @@ class QlikScheduler(DatabaseScheduler):
                 seconds = self._take_turn()
             else:
                 self._is_loaded = False
+                # So that it knows the clock when it comes to lead
+                self._clock.read()
         except LeaseLostError as error:
             logger.warning("%s", error)
             self._is_loaded = False
@@ -70,31 +80,40 @@ class QlikScheduler(DatabaseScheduler):
 
     def _take_turn(self) -> float:
         """Look, plan, send, settle; return the seconds until there is something to do again."""
+        now = self._clock.read()
+        if now is None:
+            self._lease.stay()
+            return DOUBT_SECONDS
         if not self._is_loaded:
-            self._load()
+            self._load(now)
         if time.monotonic() >= self._pulse_at:
-            self._look()
-        for queued in self._planner.plan_due(now=time.time(), is_queued=self._publisher.is_open()):
+            self._look(now)
+        for queued in self._planner.plan_due(now=now, is_queued=self._publisher.is_open()):
             if not (queued and self._publisher.publish(queued)):
                 self._send()
             self._has_written = True
         if self._send_at is not None and time.monotonic() >= self._send_at:
             self._send()
-        is_settling = self._planner.settle_absence(now=time.time())
-        if is_settling:
-            self._send_at = 0.0
+        has_more = self._settle(now)
         self._run_library()
         if self._has_written and self._seconds_until_next() > REST_SECONDS:
             checkpoint()
             self._has_written = False
-        return 0.0 if is_settling else self._seconds_until_next()
+        return 0.0 if has_more else self._seconds_until_next()
 
-    def _load(self) -> None:
+    def _settle(self, now: float) -> bool:
+        """Do a part of what takes long; return whether there is more of it."""
+        is_settling = self._planner.settle_absence(now=now)
+        if is_settling:
+            self._send_at = 0.0
+        return self._planner.reread(now=now) or is_settling
+
+    def _load(self, now: float) -> None:
         """Start from what the database says, as every new leader does, and as after every error."""
         # What is loaded stays: the collector need not go through it, now or during a pass
         gc.disable()
         try:
-            self._planner.load(now=time.time())
+            self._planner.load(now=now)
         finally:
             gc.enable()
         gc.freeze()
@@ -103,11 +122,11 @@ class QlikScheduler(DatabaseScheduler):
         self._is_loaded = self._is_library_changed = True
         self._pulse_at = self._library_at = self._send_at = 0.0
 
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
         """Renew the lease and learn what is new, in the database and about Redis."""
         self._pulse_at = time.monotonic() + (PULSE_SECONDS if self._wake_up_call.is_listening else DEAF_PULSE_SECONDS)
         pulse = self._lease.renew()
-        self._is_library_changed |= self._planner.take_changes(pulse, now=time.time())
+        self._is_library_changed |= self._planner.take_changes(pulse, now=now)
         if self._wake_up_call.was_cut():
             self._publisher.doubt_redis()
         if pulse.has_postponed:
@@ -162,6 +181,16 @@ class QlikScheduler(DatabaseScheduler):
         except Exception:
             logger.exception("django-celery-beat cannot read its tasks; schedules go on without them")
 
+    def update_from_dict(self, mapping: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the tasks of the settings that differ from their rows.
+
+        The library would write them all, at each start of a standby too, and each time the leader would have to compare
+        every schedule with its row.
+        """
+        rows = {row.name: row for row in self.Model.objects.filter(name__in=list(mapping)).select_related("interval")}
+        differing = {name: entry for name, entry in mapping.items() if not _is_like(rows.get(name), entry)}
+        super().update_from_dict(differing)
+
     def enabled_models_qs(self) -> Any:
         """Leave to the library's own clock what is no schedule.
 
@@ -188,3 +217,16 @@ class QlikScheduler(DatabaseScheduler):
         except Exception:
             # Whatever is wrong with its tasks, schedules go on
             logger.exception("django-celery-beat's own tasks failed")
+
+
+def _is_like(row: Any, entry: Mapping[str, Any]) -> bool:
+    """Return whether the row of a task is what the library would write for an entry of the settings."""
+    if row is None or row.interval is None:
+        return False
+    options = entry.get("options", {})
+    wanted = {"headers": "{}", "args": "[]", "kwargs": "{}", "task": entry["task"]}
+    return (
+        row.interval.schedule == entry["schedule"]
+        and all(getattr(row, column) == value for column, value in wanted.items())
+        and all(getattr(row, column) == options.get(column) for column in _OPTIONS)
+    )

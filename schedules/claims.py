@@ -16,6 +16,7 @@ from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run, Schedule
 from schedules.policies import (
     MISFIRE_MARK,
+    OVERDUE_MARK,
     TAKEN_WITHIN,
     Misfire,
     Overlap,
@@ -345,7 +346,7 @@ def _reason_to_drop(run: ClaimedRun, rule: _Rule | None, *, now: datetime) -> st
     if run.reason == Run.Reason.CATCH_UP or rule.misfire == Misfire.ALL or now - run.due_at <= rule.grace:
         return ""
     if run.was_postponed:
-        return f"Overdue by more than {rule.grace}, and a later run replaces it." if _is_replaced(run) else ""
+        return f"{OVERDUE_MARK} {rule.grace}, and a later run replaces it." if _is_replaced(run) else ""
     missed = f"{MISFIRE_MARK} no worker took it within {rule.grace}"
     if rule.misfire == Misfire.SKIP:
         return f"{missed}."

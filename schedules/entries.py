@@ -119,12 +119,15 @@ class Window:
 class Circumstances:
     """What decides about occurrences beside their schedules, and the runs that schedules were given meanwhile.
 
-    After the clock was set back `clock_sets` times, instants up to `repeats_until` (epoch seconds) come once more.
+    After the clock was set back `clock_sets` times, instants after `repeats_after` and up to `repeats_until` (epoch
+    seconds) come once more. Where `may_be_planned`, a leader that was killed may have written some of the rows.
     """
 
     windows: Sequence[Window] = ()
     clock_sets: int = 0
+    repeats_after: float = -inf
     repeats_until: float = -inf
+    may_be_planned: bool = True
     given: Counter[int] = field(default_factory=Counter)
 
     def plan(
@@ -140,6 +143,10 @@ class Circumstances:
                 yield from self._skip(entry, [instant for instant in closed if closed[instant] == why], why)
             missed = [instant for instant in missed if instant not in closed]
             on_time = [instant for instant in on_time if instant not in closed]
+        if missed and missed[0] <= self.repeats_until:
+            # The clock was set back, and forward again: what has come once is not made up for
+            came = {instant for instant, _ in list_planned(entry.pk, missed)}
+            missed = [instant for instant in missed if instant > self.repeats_until or instant not in came]
         if missed:
             settled = settle_missed(missed, misfire=entry.misfire, is_replaced=is_replaced or bool(on_time))
             yield from self._skip(entry, settled.skipped, f"{MISFIRE_MARK} beat was not planning when it was due.")
@@ -147,16 +154,19 @@ class Circumstances:
         yield from self._run(entry, on_time, Run.Reason.SCHEDULED)
 
     def _run(self, entry: Entry, instants: Sequence[int], reason: Run.Reason) -> Iterator[PlannedRun]:
+        is_limited = entry.runs_left < inf
+        may_be_planned = self.may_be_planned or reason == Run.Reason.CATCH_UP
+        known = list_planned(entry.pk, instants) if is_limited and instants and may_be_planned else ()
         for instant in instants:
-            if entry.runs_left <= 0:
-                return
+            row = self._row(entry, instant, reason)
             if entry.no_tasks:
-                yield self._row(entry, instant, reason)._replace(state=Run.State.REFUSED, message=entry.no_tasks)
+                yield row._replace(state=Run.State.REFUSED, message=entry.no_tasks)
                 continue
-            if entry.runs_left < inf:
+            if is_limited and (instant, row.repeat) not in known:
+                if entry.runs_left <= 0:
+                    return
                 entry.runs_left -= 1
                 self.given[entry.pk] += 1
-            row = self._row(entry, instant, reason)
             if entry.task_ids is None:
                 yield row
             else:
@@ -166,13 +176,11 @@ class Circumstances:
         """Yield rows that say why these occurrences do not run: few, however many there are."""
         groups = [(instant, 1) for instant in instants]
         if len(instants) > MOST_SKIPPED_ROWS:
-            first, last = from_epoch(instants[0]), from_epoch(instants[-1])
             # A leader that was killed may have planned some of them already
-            planned = Run.objects.filter(schedule_id=entry.pk, due_at__range=(first, last), reason__in=OCCURRENCES)
-            known = {due_at.timestamp() for due_at in planned.values_list("due_at", flat=True)}
+            known = {instant for instant, _ in list_planned(entry.pk, instants)}
+            message += f" So were all up to {from_epoch(instants[-1]):%Y-%m-%d %H:%M:%S} UTC."
             instants = [instant for instant in instants if instant not in known]
             groups = [(instants[0], len(instants))] if instants else []
-            message += f" So were all up to {last:%Y-%m-%d %H:%M:%S} UTC."
         for instant, occurrences in groups:
             row = self._row(entry, instant, Run.Reason.SCHEDULED)
             yield row._replace(state=Run.State.SKIPPED, message=message, occurrences=occurrences)
@@ -217,9 +225,8 @@ class Circumstances:
 
     def _repeat_of(self, entry: Entry, instant: int) -> int:
         """Return which repetition an occurrence is; 0 for the first, and for fixed-time ones, which have no others."""
-        if instant > self.repeats_until or entry.timetable.expression.is_fixed_time:
-            return 0
-        return self.clock_sets
+        is_again = self.repeats_after < instant <= self.repeats_until
+        return self.clock_sets if is_again and not entry.timetable.expression.is_fixed_time else 0
 
 
 def _for_task(row: PlannedRun, task_id: str) -> PlannedRun:
@@ -229,6 +236,13 @@ def _for_task(row: PlannedRun, task_id: str) -> PlannedRun:
     these rows once more, and none may be taken for another one's.
     """
     return row._replace(key=Run.task_key(row.key, task_id), qlik_task_id=task_id)
+
+
+def list_planned(schedule_pk: int, instants: Sequence[int]) -> set[tuple[int, int]]:
+    """Return the instants from the first to the last of these that have rows, each with which repetition it is."""
+    between = from_epoch(instants[0]), from_epoch(instants[-1])
+    rows = Run.objects.filter(schedule_id=schedule_pk, due_at__range=between, reason__in=OCCURRENCES)
+    return {(int(due_at.timestamp()), repeat) for due_at, repeat in rows.order_by().values_list("due_at", "repeat")}
 
 
 def list_windows(*, since: float) -> list[Window]:
@@ -241,11 +255,20 @@ def list_windows(*, since: float) -> list[Window]:
 
 def read_entries(pks: Sequence[int] | None = None) -> dict[int, Entry]:
     """Return the entries of started schedules, all or those of `pks`; one that a hand has broken is left out."""
+    return {pk: entry for _, part in read_parts(pks) for pk, entry in part.items()}
+
+
+def read_parts(pks: Sequence[int] | None = None) -> Iterator[tuple[int, dict[int, Entry]]]:
+    """Do as read_entries does, part by part; each part is read when it is asked for.
+
+    With it comes the key up to which all are read then. Between two parts is time for what must not wait.
+    """
     started = Schedule.objects.filter(enabled=True).order_by("pk").values_list("pk", flat=True)
     keys = list(started) if pks is None else pks
     tasks = TaskIndex()
-    parts = (keys[start : start + _READ_SIZE] for start in range(0, len(keys), _READ_SIZE))
-    return {entry.pk: entry for part in parts for entry in _read_sound(part, tasks, are_all=pks is None)}
+    for start in range(0, len(keys), _READ_SIZE):
+        part = keys[start : start + _READ_SIZE]
+        yield part[-1], {entry.pk: entry for entry in _read_sound(part, tasks, are_all=pks is None)}
 
 
 def _read_sound(pks: Sequence[int], tasks: TaskIndex, *, are_all: bool) -> Iterator[Entry]:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a leader may be silent. It renews at least every 1.5 s; see beat.PULSE_SECONDS
 LEASE_SECONDS = 3.0
+#: How often a leader shows that it is alive in the middle of long work
+_STAY_SECONDS = 0.5
 
 # Renews and looks in one statement, for an idle beat does nothing else
 _RENEW = f"""
@@ -77,6 +79,7 @@ class PlannerLease:
         self.token: int | None = None
         self._seen: tuple[int, int] | None = None
         self._seen_since = 0.0
+        self._shown_at = 0.0
 
     def keep(self) -> bool:
         """Return whether this process leads, as far as it knows; try to take the lease where it does not."""
@@ -96,7 +99,13 @@ class PlannerLease:
             found = cursor.fetchall()
         if not found:
             self._lose()
+        self._shown_at = time.monotonic()
         return Pulse(*found[0])
+
+    def stay(self) -> None:
+        """Renew in the middle of long work where the last time was a while ago; raises LeaseLostError."""
+        if time.monotonic() - self._shown_at > _STAY_SECONDS:
+            self.renew()
 
     def advance(self, *, planned_through: datetime) -> None:
         """Note how far this leader has planned, within the transaction that inserts the runs.

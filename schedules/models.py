@@ -531,8 +531,9 @@ class Lease(models.Model):
     renewals = models.BigIntegerField(default=0)
     renewed_at = models.DateTimeField(null=True)
     planned_through = models.DateTimeField(null=True)
-    # How often the clock was set back, and up to which instant occurrences come a second time since
+    # How often the clock was set back, and after and up to which instant occurrences come a second time since
     clock_sets = models.IntegerField(default=0)
+    repeats_after = models.DateTimeField(null=True)
     repeats_until = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

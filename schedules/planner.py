@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import heapq
 import logging
-from bisect import bisect_left
-from collections.abc import Iterator
-from itertools import chain, islice
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from math import inf
 
 from django.db import transaction
 
 from schedules import runs
-from schedules.absences import plan_slice
+from schedules.absences import find_border, plan_slice
 from schedules.changes import SITE_PK, changes_since
-from schedules.entries import Circumstances, Entry, list_windows, read_entries
+from schedules.entries import Circumstances, Entry, list_windows, read_parts
 from schedules.lease import PlannerLease, Pulse
 from schedules.models import Absence, Lease, from_epoch
 from schedules.policies import first_on_time
 from schedules.runs import PlannedRun
+from schedules.set_backs import follow_set_back
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ ABSENCE_SECONDS = 60.0
 #: Rows in the first transaction of a pass, by how much the next ones grow, and rows in one at most: workers begin with
 #: the first runs of a burst while the others are still being written
 FIRST_PART_SIZE, PART_GROWTH, PART_SIZE = 100, 4, 5000
+#: The time after which a part ends, however few rows it has: everyone else waits for its lock
+PART_SECONDS = 0.5
+#: More changes than these are read before a pass, and not within it
+FEW_CHANGES = 500
 
 
 class Planner:
@@ -49,32 +56,62 @@ class Planner:
         self._circumstances = Circumstances()
         self._change_id = 0
         self._library_mark: object = None
+        # Where a comparison of all rows is under way, and the keys that it has not come to
+        self._rereading: Iterator[tuple[int, dict[int, Entry]]] | None = None
+        self._unread: list[int] = []
+        self._has_to_reread = False
         self._planned_through = 0.0
 
     def load(self, *, now: float) -> None:
         """Read every started schedule and go on from where the last leader's planning ended.
 
-        Raises LeaseLostError.
+        Only the lease is renewed under its lock: others write while the schedules are read. What is changed meanwhile
+        is read again by the next pass. Raises LeaseLostError.
         """
-        with transaction.atomic():
-            pulse = self._lease.renew()
-            self._change_id, self._library_mark = pulse.change_id, pulse.library_mark
-            self._take_progress(now=now)
-            self._entries = read_entries()
-        self._heap = []
-        for entry in self._entries.values():
-            self._arm(entry, after=self._start_of(entry, now=now))
+        while not self._take_progress(now=now):
+            pass
+        self._entries, self._heap, self._rereading = {}, [], None
+        for _, part in read_parts():
+            self._lease.stay()
+            self._entries |= part
+            for entry in part.values():
+                self._arm(entry, after=self._start_of(entry, now=now))
         started, since = len(self._entries), from_epoch(self._planned_through)
         logger.info("%d schedules are started; planning from %s on", started, since)
 
     def take_changes(self, pulse: Pulse, *, now: float) -> bool:
-        """Read again what was changed since the last look; return whether the library's tables were changed too."""
+        """Read again what was changed since the last look; return whether the library's tables were changed too.
+
+        Then somebody has saved tasks without a record of the change, and every row is compared with its entry: a part
+        now, and the others by `reread`.
+        """
         self._take_recorded_changes(pulse, now=now)
         if pulse.library_mark == self._library_mark:
             return False
-        self._reload_differing(now=now)
         self._library_mark = pulse.library_mark
+        # Once more from the beginning when it has come to its end: whoever saves all the time must not keep it there
+        self._has_to_reread = True
+        self.reread(now=now)
         return True
+
+    def reread(self, *, now: float) -> bool:
+        """Compare a part of the rows with their entries where that is needed; return whether there is more to compare.
+
+        Such an edit leaves no trace of when it took effect, so it does from now on.
+        """
+        if self._rereading is None:
+            if not self._has_to_reread:
+                return False
+            self._rereading, self._has_to_reread = read_parts(), False
+            self._unread = sorted(self._entries)
+        through, fresh = next(self._rereading, (None, {}))
+        count = len(self._unread) if through is None else bisect_right(self._unread, through)
+        missing = [pk for pk in self._unread[:count] if pk not in fresh]
+        self._unread = self._unread[count:]
+        self._take_differing(missing, fresh, now=now)
+        if through is None:
+            self._rereading = None
+        return self._rereading is not None or self._has_to_reread
 
     def next_due(self) -> int | None:
         """Return the next due instant in epoch seconds, which may have come already; None when there is none."""
@@ -92,26 +129,32 @@ class Planner:
             self.load(now=now)
         if (next_due := self.next_due()) is None or next_due > now:
             return
-        due: list[Entry] = []
-        rows: Iterator[PlannedRun] | None = None
+        due: list[Entry] | None = None
+        rows: Iterator[PlannedRun | None] = iter(())
         absent_from = None
         size, is_done = min(FIRST_PART_SIZE, PART_SIZE), False
         while not is_done:
             with transaction.atomic():
                 pulse = self._lease.renew()
-                if rows is None:
+                if due is None and pulse.change_id <= self._change_id + FEW_CHANGES:
                     # An edit that was answered before this pass got the lock decides about this pass
                     self._take_recorded_changes(pulse, now=now)
                     absent_from = self._absent_from(now)
                     due = self._pop_due(now)
-                    rows = chain.from_iterable(self._plan_entry(e, now, was_absent=bool(absent_from)) for e in due)
-                part = list(islice(rows, size))
-                queued = runs.plan_runs(part, now=from_epoch(now), is_queued=is_queued)
-                if is_done := len(part) < size:
+                    rows = self._plan_all(due, now, was_absent=absent_from is not None)
+                queued = []
+                if due is not None:
+                    part, is_done = _take_part(rows, size)
+                    queued = runs.plan_runs(part, now=from_epoch(now), is_queued=is_queued)
+                    self._count_given()
+                if is_done:
                     self._note_progress(now, absent_from=absent_from)
+            if due is None:
+                self._take_recorded_changes(pulse, now=now)
+                continue
             size = min(size * PART_GROWTH, PART_SIZE)
             yield queued
-        for entry in due:
+        for entry in due or ():
             if entry.due is not None and entry.due <= now:
                 # What is due next is computed when what is due now is on its way
                 entry.advance(after=entry.due)
@@ -135,29 +178,31 @@ class Planner:
             logger.info("the %s is settled", self._absences.pop(0))
         return bool(self._absences)
 
-    def _take_progress(self, *, now: float) -> None:
-        """Take up where the last leader ended, and notice that the clock was set back since."""
-        lease = Lease.objects.get()
-        if lease.planned_through is None:
-            # The first leader ever: from here on nothing may be lost
-            lease.planned_through = from_epoch(now)
-            self._lease.advance(planned_through=lease.planned_through)
-        planned_through = lease.planned_through.timestamp()
-        if planned_through > now + CLOCK_STEP_SECONDS:
-            logger.warning("the clock was set back from %s; planning from now", from_epoch(planned_through))
-            lease.clock_sets += 1
-            lease.repeats_until = max(lease.planned_through, lease.repeats_until or lease.planned_through)
-            lease.planned_through = from_epoch(now)
-            lease.save(update_fields=["clock_sets", "repeats_until", "planned_through"])
-            planned_through = now
-        self._planned_through = planned_through
-        self._absences = list(Absence.objects.all())
-        since = min([planned_through, *(absence.from_at.timestamp() for absence in self._absences)])
+    def _take_progress(self, *, now: float) -> bool:
+        """Take up where the last leader ended; return False where there is more of it to do.
+
+        A clock that was set back since is noticed here.
+        """
+        with transaction.atomic():
+            pulse = self._lease.renew()
+            lease = Lease.objects.get()
+            if lease.planned_through is None:
+                # The first leader ever: from here on nothing may be lost
+                lease.planned_through = from_epoch(now)
+                self._lease.advance(planned_through=lease.planned_through)
+            if lease.planned_through.timestamp() > now + CLOCK_STEP_SECONDS and not follow_set_back(lease, now=now):
+                return False
+            self._planned_through = lease.planned_through.timestamp()
+            self._absences = list(Absence.objects.all())
+        self._change_id, self._library_mark = pulse.change_id, pulse.library_mark
+        since = min([self._planned_through, *(absence.from_at.timestamp() for absence in self._absences)])
         self._circumstances = Circumstances(
             windows=list_windows(since=since),
             clock_sets=lease.clock_sets,
-            repeats_until=lease.repeats_until.timestamp() if lease.repeats_until else 0.0,
+            repeats_after=_epoch_of(lease.repeats_after),
+            repeats_until=_epoch_of(lease.repeats_until),
         )
+        return True
 
     def _absent_from(self, now: float) -> float | None:
         """Return the moment after which nobody planned, when that is long ago; None in the ordinary case."""
@@ -172,9 +217,9 @@ class Planner:
             absence = Absence.objects.create(from_at=from_epoch(absent_from), until_at=from_epoch(now))
             self._absences.append(absence)
             logger.warning("nobody planned from %s to %s", absence.from_at, absence.until_at)
-        self._count_given()
         self._lease.advance(planned_through=from_epoch(now))
         self._planned_through = now
+        self._circumstances.may_be_planned = False
 
     def _count_given(self) -> None:
         runs.count_runs(self._circumstances.given)
@@ -185,7 +230,17 @@ class Planner:
         taken = []
         while self._heap and self._heap[0][0] <= now:
             taken.append(heapq.heappop(self._heap))
-        return [self._entries[pk] for due, pk in dict.fromkeys(taken) if self._is_live((due, pk))]
+        items = [item for item in dict.fromkeys(taken) if self._is_live(item)]
+        if items and items[0][0] < now - ABSENCE_SECONDS:
+            # What has come just now is not to wait for what is late anyhow
+            items.sort(key=lambda item: item[0] < now - 1)
+        return [self._entries[pk] for _, pk in items]
+
+    def _plan_all(self, due: Sequence[Entry], now: float, *, was_absent: bool) -> Iterator[PlannedRun | None]:
+        """Yield the rows of these entries, and None after each of them."""
+        for entry in due:
+            yield from self._plan_entry(entry, now, was_absent=was_absent)
+            yield None
 
     def _plan_entry(self, entry: Entry, now: float, *, was_absent: bool) -> Iterator[PlannedRun]:
         """Return the rows of a due entry's occurrences up to `now`, but for those missed in an absence."""
@@ -193,8 +248,10 @@ class Planner:
         if entry.due is not None and entry.due >= border and entry.due > now - 1:
             # Due in this very second, so nothing else is
             return self._circumstances.plan(entry, on_time=[entry.due])
-        if was_absent and entry.due is not None and entry.due < border:
-            entry.advance(after=border - 1)
+        if was_absent and entry.due is not None:
+            border = find_border(entry, after=entry.due - 1, until=now)
+            if entry.due < border:
+                entry.advance(after=border - 1)
         instants = entry.pop_due(until=now)
         missed = bisect_left(instants, border)
         return self._circumstances.plan(entry, on_time=instants[missed:], missed=instants[:missed])
@@ -205,22 +262,21 @@ class Planner:
         changed = changes_since(self._change_id)
         if SITE_PK in changed:
             self._circumstances.windows = list_windows(since=self._planned_through)
-        fresh = read_entries(sorted(changed))
         for pk in changed:
             self._entries.pop(pk, None)
-        self._entries.update(fresh)
-        for entry in fresh.values():
-            self._arm(entry, after=self._start_of(entry, now=now))
+        for _, fresh in read_parts(sorted(changed)):
+            self._lease.stay()
+            self._entries |= fresh
+            for entry in fresh.values():
+                self._arm(entry, after=self._start_of(entry, now=now))
         self._change_id = pulse.change_id
 
-    def _reload_differing(self, *, now: float) -> None:
-        """Compare every row with its entry: somebody has saved tasks without a record of the change.
-
-        Such an edit leaves no trace of when it took effect, so it does from now on.
-        """
-        fresh = read_entries()
-        for pk in self._entries.keys() - fresh.keys():
-            del self._entries[pk]
+    def _take_differing(self, missing: Sequence[int], fresh: dict[int, Entry], *, now: float) -> None:
+        """Take up the entries that differ, and of those that are missing the ones that there are after all."""
+        for pk in missing:
+            self._entries.pop(pk, None)
+        for _, found in read_parts(missing):
+            fresh = fresh | found
         for pk, entry in fresh.items():
             if self._entries.get(pk) != entry:
                 self._entries[pk] = entry
@@ -246,3 +302,19 @@ class Planner:
     def _is_live(self, item: tuple[int, int]) -> bool:
         due, pk = item
         return pk in self._entries and self._entries[pk].due == due
+
+
+def _take_part(rows: Iterator[PlannedRun | None], size: int) -> tuple[list[PlannedRun], bool]:
+    """Return so many rows at most, or as many as there is time for, and whether they were the last."""
+    part: list[PlannedRun] = []
+    end = time.monotonic() + PART_SECONDS
+    for row in rows:
+        if row is not None:
+            part.append(row)
+        if len(part) == size or time.monotonic() > end:
+            return part, False
+    return part, True
+
+
+def _epoch_of(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else -inf

@@ -10,6 +10,8 @@ from math import ceil
 
 #: How the message of a run begins that was skipped because it was missed
 MISFIRE_MARK = "Misfire:"
+#: ... and of one that was postponed until a later run made it superfluous
+OVERDUE_MARK = "Overdue by more than"
 
 
 class Misfire(StrEnum):

@@ -33,7 +33,8 @@ QUEUE_LIMIT = timedelta(seconds=30)
 
 #: What beat sends again when its time has come
 POSTPONED = (Run.State.RETRYING, Run.State.WAITING)
-_UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED, *POSTPONED)
+#: No worker has taken them in hand
+UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED, *POSTPONED)
 _ENDS = (
     Run.State.SUCCEEDED,
     Run.State.FAILED,
@@ -297,7 +298,7 @@ def skip_unclaimed(schedule_pks: Collection[int], *, message: str) -> int:
     """Skip the occurrences of these schedules that no worker has claimed; return how many."""
     if not schedule_pks:
         return 0
-    rows = Run.objects.filter(state__in=_UNCLAIMED, reason__in=OCCURRENCES)
+    rows = Run.objects.filter(state__in=UNCLAIMED, reason__in=OCCURRENCES)
     if len(schedule_pks) <= _MOST_NAMED:
         return move_runs(rows.filter(schedule_id__in=schedule_pks), state=Run.State.SKIPPED, message=message)
     wanted = set(schedule_pks)
@@ -308,7 +309,7 @@ def skip_unclaimed(schedule_pks: Collection[int], *, message: str) -> int:
 
 def skip_all_unclaimed(*, message: str) -> int:
     """Skip every run that no worker has claimed, those asked for by hand among them; return how many."""
-    return move_runs(Run.objects.filter(state__in=_UNCLAIMED), state=Run.State.SKIPPED, message=message)
+    return move_runs(Run.objects.filter(state__in=UNCLAIMED), state=Run.State.SKIPPED, message=message)
 
 
 def requeue_lost_messages(*, now: datetime) -> int:
