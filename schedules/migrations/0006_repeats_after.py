@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("schedules", "0004_limits_of_runs"),
+        ("schedules", "0005_claim_renewals"),
     ]
 
     operations = [
