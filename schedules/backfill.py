@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from math import ceil
 from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -28,11 +29,11 @@ MOST_RUNS = 10_000
 #: Occurrences that one call looks at, of all its schedules together
 MOST_OCCURRENCES = 100_000
 
-#: In these states a run has started its task, may have, or is on its way to it
-#: The states of what was surely not started, and will not be; in any other it was, may have been, or is about to be
-_NOT_RUN = (Run.State.SKIPPED, Run.State.REFUSED, Run.State.UNREACHABLE)
+#: The states of what was surely started
 _STARTED = (Run.State.STARTED, Run.State.SUCCEEDED, Run.State.FAILED, Run.State.ABORTED)
 
+#: In the order of _Found
+_FOUND_COLUMNS = ("pk", "qlik_task_id", "reason", "state")
 _ADVICE = "Give a later from, an earlier until, or fewer schedules."
 #: Rows of one transaction, during which beat plans nothing; schedules of one query
 _PART_SIZE = 500
@@ -41,11 +42,31 @@ _PART_SIZE = 500
 class _Found(NamedTuple):
     """What matters here of a run in the ledger."""
 
+    key: UUID
+    task_id: str
     reason: str
     state: str
 
+    @property
+    def has_run(self) -> bool:
+        """Whether its task was started, may have been, or is about to be."""
+        return self.state not in runs.NOT_STARTED
+
 
 _Ledger: TypeAlias = Mapping[tuple[int, datetime], Sequence[_Found]]  # by schedule and due instant
+
+
+class _Wish(NamedTuple):
+    """A run that is to be made: of one task of a schedule, for an instant at which the schedule was due."""
+
+    schedule: Schedule
+    due_at: datetime
+    task_id: str
+
+    @property
+    def own_task_id(self) -> str:
+        """The task, where its runs are told from those of other tasks of the schedule; else nothing."""
+        return self.task_id if has_target(self.schedule) else ""
 
 
 class BackfillError(ValueError):
@@ -56,35 +77,45 @@ class BackfillError(ValueError):
 class Occurrence:
     """An instant at which a schedule was due by today's timetable, and what the ledger has for it.
 
-    `state` and `reason` are those of the run that came furthest, empty where there is none. `is_backfilled` says
-    that there is a backfill for it already, whatever came of it; there can be no second one.
+    `state` and `reason` are those of the run that came furthest, empty where there is none. `unmade` are the tasks that
+    have not run, and `repeatable` those that a backfill may run once more: those that none has run or is about to.
     """
 
     due_at: datetime
     state: str = ""
     reason: str = ""
-    is_backfilled: bool = False
+    unmade: Sequence[str] = ()
+    repeatable: Sequence[str] = ()
 
     @property
     def has_run(self) -> bool:
-        """Whether its task was started, may have been, or is about to be."""
-        return bool(self.state) and self.state not in _NOT_RUN
+        """Whether a task was started, may have been, or is about to be."""
+        return bool(self.state) and self.state not in runs.NOT_STARTED
+
+    def list_tasks(self, *, again: bool) -> Sequence[str]:
+        """Return the tasks that a backfill makes a run of; `again` wants those that have run, too."""
+        return self.repeatable if again else self.unmade
 
     def is_wanted(self, *, again: bool) -> bool:
-        """Return whether a backfill makes a run for it; `again` wants those that have run, too."""
-        return not self.is_backfilled and (again or not self.has_run)
+        """Return whether a backfill makes a run for it."""
+        return bool(self.list_tasks(again=again))
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a backfill of one schedule is about: its occurrences, in order."""
+    """What a backfill of one schedule is about: its occurrences, in order, and the tasks that it starts today."""
 
     schedule: Schedule
     occurrences: Sequence[Occurrence]
+    task_ids: Sequence[str] = ()
 
     def list_wanted(self, *, again: bool = False) -> list[Occurrence]:
         """Return the occurrences that a backfill makes a run for."""
         return [occurrence for occurrence in self.occurrences if occurrence.is_wanted(again=again)]
+
+    def count_runs(self, *, again: bool = False) -> int:
+        """Return how many runs a backfill makes: one for each task of each occurrence that it is wanted for."""
+        return sum(len(occurrence.list_tasks(again=again)) for occurrence in self.occurrences)
 
     def count_states(self) -> dict[str, int]:
         """Return how many there are of each state, `missing` standing for those without a run; the most first."""
@@ -101,10 +132,8 @@ def preview_backfill(public_ids: Iterable[str], *, from_at: datetime, until_at: 
     schedules = _list_schedules(public_ids)
     due = _list_due(schedules, from_at=from_at, until_at=until_at)
     ledger = _read_ledger(due.keys(), from_at=from_at, until_at=until_at)
-    return [
-        Preview(schedule, [_mark(due_at, ledger.get((schedule.pk, due_at), [])) for due_at in due[schedule.pk]])
-        for schedule in schedules
-    ]
+    tasks = TaskIndex()
+    return [_preview(schedule, due[schedule.pk], ledger, tasks=tasks) for schedule in schedules]
 
 
 def backfill(
@@ -112,35 +141,37 @@ def backfill(
 ) -> int:
     """Plan a run for each occurrence from one instant to another that has not run; return how many are new.
 
-    What was skipped, refused or unreachable has not run; what waits for a worker, and what may have run, has. With
-    `again` those that have run are run again. An occurrence is backfilled once: the same call again plans nothing,
-    or the rest where the first was broken off. Raises what `preview_backfill` does, and MaintenanceError while the
-    site is in maintenance; then it plans nothing.
+    What was skipped, refused or unreachable has not run, be it an occurrence or the backfill of one; what waits for a
+    worker, and what may have run, has. With `again` those that have run are run again, but not by a second backfill.
+    The same call again plans nothing, or what was not made by the first. Raises what `preview_backfill` does, and
+    MaintenanceError while the site is in maintenance; then it plans nothing.
     """
     previews = preview_backfill(public_ids, from_at=from_at, until_at=until_at)
-    rows = list(_make_rows(previews, again=again, origin=origin))
-    if len(rows) > MOST_RUNS:
-        problem = f"That would be {len(rows):,} runs, and one call makes at most {MOST_RUNS:,}."
+    wishes = list(_list_wishes(previews, again=again))
+    if len(wishes) > MOST_RUNS:
+        problem = f"That would be {len(wishes):,} runs, and one call makes at most {MOST_RUNS:,}."
         raise BackfillError(f"{problem} {_ADVICE}")
-    return sum(_plan(rows[start : start + _PART_SIZE], again=again) for start in range(0, len(rows), _PART_SIZE))
+    parts = (wishes[start : start + _PART_SIZE] for start in range(0, len(wishes), _PART_SIZE))
+    return sum(_plan(part, again=again, origin=origin) for part in parts)
 
 
-def _plan(rows: Sequence[PlannedRun], *, again: bool) -> int:
-    """Insert those of the rows that are wanted still, and return how many; the planner waits meanwhile."""
-    schedule_pks = {row.schedule_pk for row in rows}
-    due = [row.due for row in rows]
+def _plan(wishes: Sequence[_Wish], *, again: bool, origin: Origin) -> int:
+    """Insert runs for those of the wishes that are wanted still, and return how many; the planner waits meanwhile."""
+    schedule_pks = {wish.schedule.pk for wish in wishes}
+    due = [wish.due_at for wish in wishes]
+    message = f"Backfill, asked for by {origin.actor or 'somebody'}, {origin.source.label}."
     with editing() as now:
         refuse_during_maintenance(now)
-        ledger = _read_ledger(schedule_pks, from_at=from_epoch(min(due)), until_at=from_epoch(max(due)))
+        ledger = _read_ledger(schedule_pks, from_at=min(due), until_at=max(due))
         there = set(Schedule.objects.filter(pk__in=schedule_pks).values_list("pk", flat=True))
-        wanted = [row for row in rows if row.schedule_pk in there and _is_wanted(row, ledger, again=again)]
-        runs.plan_runs(wanted, now=now)
-    return len(wanted)
-
-
-def _is_wanted(row: PlannedRun, ledger: _Ledger, *, again: bool) -> bool:
-    due_at = from_epoch(row.due)
-    return _mark(due_at, ledger.get((row.schedule_pk, due_at), [])).is_wanted(again=again)
+        rows = [
+            _make_row(wish, found, message=message)
+            for wish in wishes
+            if wish.schedule.pk in there
+            and _is_wanted(found := ledger.get((wish.schedule.pk, wish.due_at), []), wish.own_task_id, again=again)
+        ]
+        runs.plan_runs(rows, now=now)
+    return len(rows)
 
 
 def _check_period(*, from_at: datetime, until_at: datetime) -> None:
@@ -199,45 +230,66 @@ def _read_ledger(schedule_pks: Collection[int], *, from_at: datetime, until_at: 
     for start in range(0, len(pks), _PART_SIZE):
         part = pks[start : start + _PART_SIZE]
         rows = Run.objects.filter(schedule_id__in=part, due_at__range=(from_at, until_at)).order_by()
-        for pk, due_at, reason, state in rows.values_list("schedule_id", "due_at", "reason", "state").iterator():
-            ledger[pk, due_at].append(_Found(reason, state))
+        columns = ("schedule_id", "due_at", *_FOUND_COLUMNS)
+        for pk, due_at, *found in rows.values_list(*columns).iterator():
+            ledger[pk, due_at].append(_Found(*found))
     return ledger
 
 
-def _mark(due_at: datetime, found: Sequence[_Found]) -> Occurrence:
+def _preview(schedule: Schedule, due: Iterable[datetime], ledger: _Ledger, *, tasks: TaskIndex) -> Preview:
+    task_ids = tasks.resolve(schedule) if has_target(schedule) else (schedule.qlik_task_id,)
+    occurrences = [_mark(schedule, due_at, ledger.get((schedule.pk, due_at), []), task_ids) for due_at in due]
+    return Preview(schedule, occurrences, task_ids)
+
+
+def _mark(schedule: Schedule, due_at: datetime, found: Sequence[_Found], task_ids: Sequence[str]) -> Occurrence:
     """Return the occurrence with what came of it, of several runs the one that came furthest."""
     if not found:
-        return Occurrence(due_at)
-    furthest = max(found, key=lambda run: (run.state not in _NOT_RUN, run.state in _STARTED))
-    is_backfilled = any(run.reason == Run.Reason.BACKFILL for run in found)
-    return Occurrence(due_at, furthest.state, furthest.reason, is_backfilled)
+        return Occurrence(due_at, unmade=task_ids, repeatable=task_ids)
+    furthest = max(found, key=lambda run: (run.has_run, run.state in _STARTED))
+    unmade, repeatable = (
+        [task_id for task_id in task_ids if _is_wanted(found, task_id if has_target(schedule) else "", again=again)]
+        for again in (False, True)
+    )
+    return Occurrence(due_at, furthest.state, furthest.reason, unmade, repeatable)
 
 
-def _make_rows(previews: Iterable[Preview], *, again: bool, origin: Origin) -> Iterator[PlannedRun]:
-    message = f"Backfill, asked for by {origin.actor or 'somebody'}, {origin.source.label}."
-    tasks = TaskIndex()
+def _is_wanted(found: Sequence[_Found], own_task_id: str, *, again: bool) -> bool:
+    """Return whether a backfill makes a run, of a task of its own where there may be others, for what the ledger has.
+
+    There is one backfill that ran, may have, or is about to; one that surely was not started is made again. A task of
+    which there is nothing, though others have run, was not the schedule's at that time.
+    """
+    own = [run for run in found if run.task_id.lower() == own_task_id] if own_task_id else found
+    if any(run.has_run and run.reason == Run.Reason.BACKFILL for run in own):
+        return False
+    return again or not any(run.has_run for run in own or found)
+
+
+def _list_wishes(previews: Iterable[Preview], *, again: bool) -> Iterator[_Wish]:
+    """Yield the runs that are to be made; raises BackfillError where a schedule aims at tasks and there are none."""
     for preview in previews:
-        schedule = preview.schedule
-        task_ids = _list_task_ids(schedule, tasks)
-        for occurrence in preview.list_wanted(again=again):
-            due = int(occurrence.due_at.timestamp())
-            for task_id in task_ids:
-                own = task_id if has_target(schedule) else ""
-                yield PlannedRun(
-                    key=Run.backfill_id(schedule_pk=schedule.pk, due=due, task_id=own).hex,
-                    schedule_pk=schedule.pk,
-                    schedule_name=schedule.name,
-                    qlik_task_id=task_id,
-                    due=due,
-                    reason=Run.Reason.BACKFILL.value,
-                    message=message,
-                )
+        if not preview.task_ids:
+            problem = f"The schedule {preview.schedule.name!r} would start nothing."
+            raise BackfillError(f"{problem} {explain_no_tasks(preview.schedule)}")
+        for occurrence in preview.occurrences:
+            for task_id in occurrence.list_tasks(again=again):
+                yield _Wish(preview.schedule, occurrence.due_at, task_id)
 
 
-def _list_task_ids(schedule: Schedule, tasks: TaskIndex) -> Sequence[str]:
-    """Return the tasks that a schedule starts; raises BackfillError where it aims at some and there are none."""
-    if not has_target(schedule):
-        return [schedule.qlik_task_id]
-    if task_ids := tasks.resolve(schedule):
-        return task_ids
-    raise BackfillError(f"The schedule {schedule.name!r} would start nothing. {explain_no_tasks(schedule)}")
+def _make_row(wish: _Wish, found: Sequence[_Found], *, message: str) -> PlannedRun:
+    """Return the run of a wish, under the first key that no run of the occurrence has."""
+    due, known = int(wish.due_at.timestamp()), {run.key for run in found}
+    keys = (
+        Run.backfill_id(schedule_pk=wish.schedule.pk, due=due, task_id=wish.own_task_id, number=number)
+        for number in count()
+    )
+    return PlannedRun(
+        key=next(key for key in keys if key not in known).hex,
+        schedule_pk=wish.schedule.pk,
+        schedule_name=wish.schedule.name,
+        qlik_task_id=wish.task_id,
+        due=due,
+        reason=Run.Reason.BACKFILL.value,
+        message=message,
+    )

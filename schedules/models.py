@@ -464,13 +464,14 @@ class Run(models.Model):
         return f"{occurrence_key[:12]}8{digest[13:16]}{_VARIANT[digest[16]]}{digest[17:32]}"
 
     @staticmethod
-    def backfill_id(*, schedule_pk: int, due: int, task_id: str = "") -> uuid.UUID:
-        """Return the key of the run that makes up for the occurrence at `due` (epoch seconds): there can be one.
+    def backfill_id(*, schedule_pk: int, due: int, task_id: str = "", number: int = 0) -> uuid.UUID:
+        """Return the key of the run that makes up for the occurrence at `due` (epoch seconds).
 
-        `task_id` tells the runs of several tasks apart.
+        `task_id` tells the runs of several tasks apart, and `number` counts those before it that were not started.
         """
         text = f"backfill {schedule_pk}@{due}"
-        return uuid.uuid5(_OCCURRENCES, f"{text} {task_id}" if task_id else text)
+        text += f" {task_id}" if task_id else ""
+        return uuid.uuid5(_OCCURRENCES, f"{text} #{number}" if number else text)
 
 
 # The first hexadecimal digit of a UUID's fourth group has two bits of its own

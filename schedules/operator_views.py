@@ -120,7 +120,7 @@ def _describe_preview(preview: Preview) -> dict[str, Any]:
         "id": preview.schedule.name,
         "due": len(preview.occurrences),
         "states": preview.count_states(),
-        "toStart": len(preview.list_wanted()),
+        "toStart": preview.count_runs(),
         "occurrences": [_describe_occurrence(found) for found in preview.occurrences[:OCCURRENCES_SHOWN]],
     }
 

@@ -117,7 +117,7 @@ class BackfillPage(ModelAdmin):
         again = bool(form.data.get("again"))
         found = [(preview, preview.list_wanted(again=again)) for preview in previews or ()]
         found.sort(key=lambda pair: -len(pair[1]))
-        wanted = sum(len(occurrences) for _, occurrences in found)
+        wanted = sum(preview.count_runs(again=again) for preview, _ in found)
         context = self.admin_site.each_context(request) | {
             "title": "Run what was missed",
             "form": form,

@@ -37,7 +37,7 @@ def run(
         planned = backfill(ids, **period, again=again, origin=find_origin())
         command.stdout.write(f"Planned: {_count_runs(planned)}{', to be started at once' if planned else ''}.")
     else:
-        wanted = sum(len(preview.list_wanted(again=again)) for preview in previews)
+        wanted = sum(preview.count_runs(again=again) for preview in previews)
         command.stdout.write(f"{_count_runs(wanted)} would start. Nothing was written; --yes starts them.")
 
 
@@ -50,7 +50,7 @@ def _lines_of(preview: Preview, *, again: bool) -> Iterator[str]:
     yield f"    due {len(preview.occurrences):,} times, {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
     states = ", ".join(f"{number:,} {state}" for state, number in preview.count_states().items())
     yield wrap(f"    in the ledger: {states}", indent=8)
-    yield f"    would start: {len(preview.list_wanted(again=again)):,}"
+    yield f"    would start: {preview.count_runs(again=again):,}"
 
 
 def _count_runs(number: int) -> str:

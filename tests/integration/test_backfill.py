@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -112,16 +113,79 @@ def test_again_runs_what_has_run(make_schedule):
 
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("state", Run.State.values)
-def test_the_same_call_again_plans_nothing_whatever_came_of_the_first(make_schedule, again, state):
+def test_the_same_call_again_makes_what_was_not_started_and_never_what_was_or_may_have_been(
+    make_schedule, again, state
+):
     schedule = make_schedule()
     run_backfill(schedule)
-    Run.objects.update(state=state)
+    for number in range(1, 4):
+        Run.objects.update(state=state)
+        (preview,) = preview_backfill([schedule.name], from_at=FROM, until_at=UNTIL)
 
-    assert run_backfill(schedule, again=again) == 0
+        wanted = 5 if state in NOT_RUN else 0
+        assert len(preview.list_wanted(again=again)) == preview.count_runs(again=again) == wanted
+        assert run_backfill(schedule, again=again) == wanted
+        assert run_backfill(schedule, again=again) == 0, "while they are about to run, there is nothing to make"
+        assert Run.objects.count() == 5 + number * wanted
 
-    assert Run.objects.count() == 5
-    (preview,) = preview_backfill([schedule.name], from_at=FROM, until_at=UNTIL)
-    assert not preview.list_wanted(again=True)
+
+def test_a_second_backfill_makes_only_what_the_first_could_not(make_schedule):
+    schedule = make_schedule()
+    run_backfill(schedule)
+    states = ["succeeded", "unreachable", "unknown", "skipped", "retrying"]
+    for minute, state in enumerate(states):
+        Run.objects.filter(due_at=FROM + timedelta(minutes=minute)).update(state=state)
+
+    for again in (False, True):
+        assert run_backfill(schedule, again=again) == 2
+        assert backfills() == [0, 1, 1, 2, 3, 3, 4]
+        Run.objects.filter(state="planned").delete()
+
+
+def test_one_that_was_run_again_in_vain_can_be_run_again(make_schedule):
+    schedule = make_schedule()
+    for minute in range(5):
+        add_run(schedule, minute=minute, state="succeeded")
+    run_backfill(schedule, again=True)
+    Run.objects.filter(reason=Run.Reason.BACKFILL).update(state="unreachable")
+
+    assert run_backfill(schedule) == 0
+    assert run_backfill(schedule, again=True) == 5
+
+
+def test_a_key_is_never_taken_twice_though_older_runs_are_gone(make_schedule):
+    schedule = make_schedule()
+    for _ in range(3):
+        run_backfill(schedule, until_at=FROM)
+        Run.objects.update(state="refused")
+    first = Run.backfill_id(schedule_pk=schedule.pk, due=int(FROM.timestamp()))
+    Run.objects.get(pk=first).delete()
+
+    assert [run_backfill(schedule, until_at=FROM), Run.objects.count()] == [1, 3]
+    Run.objects.update(state="refused")
+    assert [run_backfill(schedule, until_at=FROM), Run.objects.count()] == [1, 4]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_backfill_at_the_same_time_one_makes_each_run(make_schedule):
+    schedule = make_schedule()
+    run_backfill(schedule)
+    Run.objects.update(state="unreachable")
+    ready, planned = threading.Barrier(4), []
+
+    def fill() -> None:
+        ready.wait()
+        planned.append(run_backfill(schedule))
+        connection.close()
+
+    callers = [threading.Thread(target=fill) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    assert sorted(planned) == [0, 0, 0, 5]
+    assert Run.objects.count() == 10
 
 
 def test_it_goes_by_the_timetable_of_today_with_jitter_and_excluded_days(make_schedule):

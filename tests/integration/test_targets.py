@@ -255,6 +255,30 @@ class TestOtherDoors:
         assert backfill([schedule.name], **period, origin=ORIGIN) == 0
         assert {run.qlik_task_id for run in Run.objects.all()} == {A, B}
 
+    def test_a_second_backfill_makes_the_runs_of_those_tasks_that_were_not_started(self, known, make_schedule):
+        schedule = make_schedule(**AIM)
+        moment = datetime(2024, 3, 4, 6, 0, tzinfo=UTC)
+        period = {"from_at": moment, "until_at": moment, "origin": ORIGIN}
+        backfill([schedule.name], **period)
+        Run.objects.filter(qlik_task_id=A).update(state="succeeded")
+        Run.objects.filter(qlik_task_id=B).update(state="unreachable")
+
+        for again in (False, True):
+            assert backfill([schedule.name], **period, again=again) == 1
+            assert backfill([schedule.name], **period, again=again) == 0
+            Run.objects.filter(state="planned").update(state="refused")
+        assert Run.objects.filter(qlik_task_id=B).count() == 3, "the first and two more"
+        assert Run.objects.filter(qlik_task_id=A).count() == 1
+
+    def test_a_task_that_was_tagged_since_is_not_made_up_for_where_others_have_run(self, known, make_schedule):
+        schedule = make_schedule(**AIM)
+        moment = datetime(2024, 3, 4, 6, 0, tzinfo=UTC)
+        backfill([schedule.name], from_at=moment, until_at=moment, origin=ORIGIN)
+        Run.objects.update(state="succeeded")
+        QlikTask.objects.filter(pk=D).update(gone_at=None)
+
+        assert backfill([schedule.name], from_at=moment, until_at=moment, origin=ORIGIN) == 0
+
     def test_a_backfill_of_nothing_is_refused(self, known, make_schedule):
         schedule = make_schedule(qlik_task_id="-", target_tag="Nobody")
         moment = datetime(2024, 3, 4, 6, 0, tzinfo=UTC)
