@@ -128,6 +128,6 @@ def _describe_entry(setting: str, text: str, flaw: str) -> checks.CheckMessage:
 
 def _describe_wrong_setting(error: ValueError) -> checks.CheckMessage:
     if settings.QRS_AUTH == "certificate":
-        return checks.Error(str(error), hint="Correct QRS_USER or QRS_URL.", id="butler.E002")
+        return checks.Error(str(error), hint="Correct QRS_USER, QRS_URL or QRS_HOST_NAME.", id="butler.E002")
     hint = "QRS_AUTH=jwt needs QRS_JWT or QRS_JWT_FILE; QRS_AUTH=header needs QRS_HEADER_NAME and QRS_USER."
     return checks.Error(f"QRS_AUTH is {settings.QRS_AUTH}, but: {error}", hint=hint, id="butler.E003")

@@ -6,11 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
+OWN_HEADERS = frozenset(
+    {"accept", "authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
+    | {"x-qlik-user", "x-qlik-xrfkey"}
+)
+# What RFC 3986 lets stand in a path
+PREFIX = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
 
 class Authentication(StrEnum):
@@ -29,7 +36,7 @@ class QrsSettings:
     """What a client needs to know. A wrong value raises ValueError."""
 
     # One address or several with commas: the central node first, then those that may take its place. One of a virtual
-    # proxy ends in its prefix.
+    # proxy ends in its prefix; a /qrs at the end is left out.
     url: str
     # The files that Qlik Sense exports. A virtual proxy needs at most root.pem: without it the system's authorities
     # vouch for the proxy.
@@ -65,13 +72,15 @@ class QrsSettings:
             _check_user(self.user)
         if self.authentication is Authentication.JWT and not JWT.fullmatch(self.jwt):
             raise ValueError("The JWT must be three texts of letters, digits, - and _, with dots between them.")
-        if self.authentication is Authentication.HEADER and not HEADER_NAME.fullmatch(self.header_name):
-            raise ValueError(f"{self.header_name!r} is no name of a header: it must be letters, digits, - and _.")
+        if self.authentication is Authentication.HEADER:
+            _check_header(self.header_name, user=self.user)
+        if self.host_name is not None:
+            _check_host_name(self.host_name)
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The addresses, in the order in which they are tried."""
-        return tuple(url.strip().rstrip("/") for url in self.url.split(","))
+        return tuple(map(_normalize, self.url.split(",")))
 
     @property
     def shows_certificate(self) -> bool:
@@ -80,9 +89,9 @@ class QrsSettings:
 
     @property
     def user_header(self) -> str:
-        """The value of X-Qlik-User."""
+        """The value of X-Qlik-User; Qlik's documentation wants both parts as URL-encoded UTF-8."""
         directory, _, user_id = self.user.partition("\\")
-        return f"UserDirectory={directory};UserId={user_id}"
+        return f"UserDirectory={quote(directory, safe='')};UserId={quote(user_id, safe='')}"
 
     @property
     def identity_headers(self) -> Mapping[str, str]:
@@ -96,17 +105,62 @@ class QrsSettings:
                 return {self.header_name: self.user}
 
 
+def _normalize(url: str) -> str:
+    """Return an address as calls begin with it: without /qrs, which each call brings along, and slashes at the end."""
+    head, separator, tail = url.strip().partition("://")
+    host, slash, path = tail.partition("/")
+    prefix = re.sub(r"(?:^|/)qrs/*$", "", f"{slash}{path}".rstrip("/"), flags=re.IGNORECASE)
+    return f"{head}{separator}{host}{prefix.rstrip('/')}"
+
+
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         valid = parts.scheme == "https" and parts.hostname and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or parts.username or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no address of QRS: it must read https://host:4242, for calls need TLS.")
+    if not valid or "@" in url or parts.query or parts.fragment or re.search(r"[?#]$", url):
+        raise ValueError(
+            f"{_without_user(url)!r} is no address of QRS: it must read https://host:4242, for calls need TLS."
+        )
+    if not PREFIX.fullmatch(parts.path) or "qrs" in parts.path.lower().split("/"):
+        raise ValueError(
+            f"{url!r} is no address of QRS: behind the host there may only be the prefix of a virtual proxy, made of"
+            " letters, digits, - . _ ~ and /, with other characters as codes such as %20."
+        )
+
+
+def _without_user(url: str) -> str:
+    # There may be a password
+    return re.sub(r"//.*@", "//***@", url)
 
 
 def _check_user(user: str) -> None:
     directory, _, user_id = user.partition("\\")
-    if not (directory and user_id) or not user.isascii() or not user.isprintable() or ";" in user:
+    if not (directory and user_id) or not user.isprintable() or ";" in user:
         raise ValueError(rf"{user!r} is no QRS user: it must read directory\id, like Internal\sa_repository.")
+    if user_id.startswith("\\") or any(part != part.strip() for part in (directory, user_id)):
+        raise ValueError(
+            rf"{user!r} is no QRS user: it must read directory\id, with one backslash and no blanks around it."
+        )
+
+
+def _check_header(name: str, *, user: str) -> None:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header: it must be letters, digits, - and _.")
+    if name.lower() in OWN_HEADERS:
+        raise ValueError(f"{name!r} is no name of a header that may tell the user: calls need it for something else.")
+    if not user.isascii():
+        # Qlik's documentation of virtual proxies: "Header authentication only supports US-ASCII"
+        raise ValueError(
+            f"{user!r} cannot be told by a header, where Qlik Sense takes ASCII only. Use another user, or a JWT."
+        )
+
+
+def _check_host_name(name: str) -> None:
+    if re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        return
+    try:
+        ip_address(name)
+    except ValueError:
+        raise ValueError(f"{name!r} is no name of a host, as a certificate has it, like sense.example.com.") from None

@@ -243,10 +243,11 @@ def check_access(request: Request) -> str:
     key = request.query.get("xrfkey", "")
     if not XRFKEY.fullmatch(key) or request.headers.get("x-qlik-xrfkey") != key:
         raise RefusalError(HTTPStatus.FORBIDDEN, XSRF_MESSAGE)
-    user = USER.fullmatch(request.headers.get("x-qlik-user", ""))
-    if not user:
+    header = request.headers.get("x-qlik-user", "")
+    user = USER.fullmatch(header)
+    if not user or not header.isascii():
         raise RefusalError(HTTPStatus.UNAUTHORIZED, "The header X-Qlik-User names no user.")
-    return unquote(rf"{user[1]}\{user[2]}").lower()
+    return rf"{unquote(user[1])}\{unquote(user[2])}".lower()
 
 
 def read_call(request: Request) -> Call:

@@ -83,8 +83,8 @@ class Proxy:
 
     def _read_header(self, request: Request) -> str:
         directory, separator, user_id = request.headers.get(self._header_name, "").partition("\\")
-        if not (directory and separator and user_id):
-            raise NotAuthenticatedError(rf"The header {self._header_name} must read directory\id.")
+        if not (directory and separator and user_id and user_id.isascii() and directory.isascii()):
+            raise NotAuthenticatedError(rf"The header {self._header_name} must read directory\id, in ASCII.")
         return _name_user(directory, user_id)
 
     def _begin_session(self, prefix: str, user: str) -> str:
@@ -110,7 +110,7 @@ def _name_cookie(prefix: str) -> str:
 
 
 def _name_user(directory: str, user_id: str) -> str:
-    return f"UserDirectory={quote(directory)}; UserId={quote(user_id)}"
+    return f"UserDirectory={quote(directory, safe='')}; UserId={quote(user_id, safe='')}"
 
 
 def _refuse(status: int, text: str) -> Reply:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from qlik.simulator.certificates import ensure_certificates
 from qlik.simulator.server import Simulator, SimulatorSettings
 from schedules import qrs, runs, services
 from schedules.models import Run
@@ -18,7 +19,9 @@ from tests.conftest import ORIGIN
 @pytest.fixture(scope="session")
 def certificate_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder whose certificates the simulators of this session share."""
-    return tmp_path_factory.mktemp("certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+    ensure_certificates(folder)
+    return folder
 
 
 @pytest.fixture

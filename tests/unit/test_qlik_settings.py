@@ -21,11 +21,62 @@ def test_the_user_becomes_the_header_that_qrs_wants() -> None:
 
 
 @pytest.mark.parametrize(
+    ("user", "header"),
+    [
+        (r"COMPANY\jörg", "UserDirectory=COMPANY;UserId=j%C3%B6rg"),
+        (r"FÖRETAG\åsa", "UserDirectory=F%C3%96RETAG;UserId=%C3%A5sa"),
+        (r"COMPANY\a=b", "UserDirectory=COMPANY;UserId=a%3Db"),
+        (r"COMPANY\a%41b", "UserDirectory=COMPANY;UserId=a%2541b"),
+        (r"MY COMPANY\a+b@c/d", "UserDirectory=MY%20COMPANY;UserId=a%2Bb%40c%2Fd"),
+        (r"COMPANY\a\b", "UserDirectory=COMPANY;UserId=a%5Cb"),
+        (r"my.company\a-b_c~d", "UserDirectory=my.company;UserId=a-b_c~d"),
+    ],
+)
+def test_both_parts_of_the_user_are_url_encoded_utf_8(user: str, header: str) -> None:
+    assert make_settings(user=user).user_header == header
+
+
+@pytest.mark.parametrize(
     "url",
     ["https://sense:4242", "https://sense:4242/", "https://10.0.0.7", "https://[::1]:4242", "https://sense/prefix"],
 )
 def test_it_takes_an_https_address(url: str) -> None:
     assert make_settings(url=url).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://sense:4242/qrs", "https://sense:4242"),
+        ("https://sense:4242/qrs/", "https://sense:4242"),
+        ("https://sense:4242/QRS", "https://sense:4242"),
+        ("https://sense:4242//qrs//", "https://sense:4242"),
+        ("https://sense/butler/qrs", "https://sense/butler"),
+        ("https://sense/butler/qrs/", "https://sense/butler"),
+        ("https://sense/a/b/", "https://sense/a/b"),
+        ("https://sense/my-qrs", "https://sense/my-qrs"),
+        ("https://qrs", "https://qrs"),
+        ("https://qrs/qrs", "https://qrs"),
+        ("https://sense/b%C3%BCtler", "https://sense/b%C3%BCtler"),
+    ],
+)
+def test_an_address_may_end_in_the_path_of_qrs(url: str, base: str) -> None:
+    assert make_settings(url=url).urls == (base,)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://sense:4242/qrs/about", "https://sense/a b", "https://sense/bütler", "https://sense/100%/x"]
+)
+def test_behind_the_host_there_is_at_most_a_prefix(url: str) -> None:
+    with pytest.raises(ValueError, match="behind the host there may only be the prefix of a virtual proxy"):
+        make_settings(url=url)
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@sense", "https://:hunter2@sense", "https://hunter2@sense/qrs"])
+def test_an_address_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address of QRS") as caught:
+        make_settings(url=url)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +93,9 @@ def test_it_takes_an_https_address(url: str) -> None:
         "https://me:secret@sense",
         "https://sense?x=1",
         "https://sense#x",
+        "https://sense?",
+        "https://sense:4242/#",
+        "https://sense:4242/qrs?xrfkey=1",
         "https://[::1",
     ],
 )
@@ -62,11 +116,41 @@ def test_each_of_several_addresses_must_be_one(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "user", ["", "sa_repository", "\\sa_repository", "Internal\\", "Internal\\x;UserId=y", "I\\x\r\nA: b", "I\\å"]
+    "user",
+    [
+        "",
+        "sa_repository",
+        "\\sa_repository",
+        "Internal\\",
+        "Internal\\x;UserId=y",
+        "I\\x\r\nA: b",
+        "I\\x\0y",
+        "I\\x\x85y",
+        "I\\\udce5",
+    ],
 )
 def test_it_refuses_a_user_that_is_not_a_directory_and_an_id(user: str) -> None:
     with pytest.raises(ValueError, match="is no QRS user: it must read directory"):
         make_settings(user=user)
+
+
+@pytest.mark.parametrize("user", [r"COMPANY\\butler", r"COMPANY \butler", r"COMPANY\ butler", " C\\b", "C\\b\u00a0"])
+def test_it_refuses_a_user_with_a_backslash_or_a_blank_too_many(user: str) -> None:
+    with pytest.raises(ValueError, match="is no QRS user: it must read directory"):
+        make_settings(user=user)
+
+
+@pytest.mark.parametrize("name", ["sense.example.com", "SENSE01", "10.0.0.7", "::1", "a_b"])
+def test_a_host_name_is_one(name: str) -> None:
+    assert make_settings(host_name=name).host_name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["https://sense", "sense:4242", "sense/qrs", "a b", "sénse", "a\nb", "*.example.com", ""]
+)
+def test_it_refuses_a_host_name_that_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a host, as a certificate has it"):
+        make_settings(host_name=name)
 
 
 def test_the_pass_phrase_is_not_shown() -> None:
@@ -96,6 +180,17 @@ def test_it_refuses_a_token_that_is_none_without_telling_it(jwt: str) -> None:
 def test_it_refuses_a_header_that_is_none(name: str) -> None:
     with pytest.raises(ValueError, match="is no name of a header"):
         make_settings(authentication=Authentication.HEADER, header_name=name)
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "X-Qlik-Xrfkey", "Authorization", "Cookie"])
+def test_it_refuses_a_header_that_calls_need_themselves(name: str) -> None:
+    with pytest.raises(ValueError, match="calls need it for something else"):
+        make_settings(authentication=Authentication.HEADER, header_name=name)
+
+
+def test_a_header_tells_a_user_in_ascii_only() -> None:
+    with pytest.raises(ValueError, match="cannot be told by a header, where Qlik Sense takes ASCII only"):
+        make_settings(authentication=Authentication.HEADER, header_name="hdr-usr", user=r"COMPANY\jörg")
 
 
 def test_a_header_needs_a_user() -> None:
