@@ -188,7 +188,7 @@ def test_modules_are_compiled_whatever_the_environment_says(machine):
 def test_make_lists_what_there_is_to_do():
     shown = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     names = [line.split()[1] for line in shown.stdout.splitlines()]
-    assert names == ["help", "run", "test", "lint", "bench", "chaos", "lock", "clean"]
+    assert names == ["help", "run", "test", "lint", "bench", "chaos", "mutants", "lock", "clean"]
     assert max(len(line) for line in shown.stdout.splitlines()) <= 80
 
 

@@ -201,6 +201,17 @@ class TestTheTurnOf:
 
         assert states(first, second) == ["started", "started"]
 
+    def test_a_task_does_not_end_with_a_run_of_another_one(self, run_now, simulator):
+        first = run_now(overlap="skip")
+        start(first)
+        for _ in range(2):
+            other = run_now(overlap="skip", qlik_task_id=OTHER_TASK_ID)
+            claims.claim_runs([other.pk], worker="w", now=timezone.now())
+            runs.move_runs(Run.objects.filter(pk=other.pk), state=Run.State.SUCCEEDED)
+        third = run_now(overlap="skip")
+
+        assert claims.claim_runs([third.pk], worker="w", now=timezone.now()) == []
+
 
 class TestCapitals:
     """A GUID is the same task however it is written."""
