@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -35,3 +36,10 @@ logconfig_dict = settings.LOGGING | {
         "gunicorn.access": {"level": "INFO", "propagate": True},
     },
 }
+
+
+def post_worker_init(worker: Any) -> None:
+    """Keep half of the threads, however many they are, for requests that do not wait for Qlik Sense."""
+    from schedules.qrs import share_threads
+
+    share_threads(worker.cfg.threads)

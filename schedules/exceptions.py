@@ -57,7 +57,7 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpRespon
         case MaintenanceError():
             return error_response(409, str(error))
         case CallFailedError():
-            return error_response(502 if error.is_reached else 503, str(error))
+            return _call_failed(error)
         case OperationalError() | InterfaceError():
             return _database_is_away(error)
         case RequestDataTooBig():
@@ -82,6 +82,13 @@ def _answer_refusal(error: Exception, context: Mapping[str, Any]) -> HttpRespons
         case APIException():
             return error_response(error.status_code, str(error.detail))
     return None
+
+
+def _call_failed(error: CallFailedError) -> HttpResponse:
+    response = error_response(502 if error.is_reached else 503, str(error))
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _database_is_away(error: Exception) -> HttpResponse:

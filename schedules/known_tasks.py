@@ -16,7 +16,7 @@ from schedules.allow_list import SETTINGS, AllowList, read_allow_list
 from schedules.changes import Origin, record_changes
 from schedules.editing import editing
 from schedules.models import QlikTask, Schedule, ScheduleChange
-from schedules.qrs import qrs_client
+from schedules.qrs import qrs_client, waiting_for_qrs
 from schedules.targets import Target, TaskIndex, describe_target, has_target
 from schedules.validators import NO_TASK_ID
 
@@ -69,7 +69,8 @@ def refresh_tasks() -> Refresh:
     Raises QrsError, and NoTasksError; then what is known stays as it is.
     """
     asked_at = timezone.now()
-    documents = qrs_client().list_reload_tasks()
+    with waiting_for_qrs():
+        documents = qrs_client().list_reload_tasks()
     known = QlikTask.objects.in_bulk()
     if known and not documents:
         raise NoTasksError

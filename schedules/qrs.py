@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 from django.conf import settings
 
 from qlik.client import QrsClient
+from qlik.errors import NotStartedError
 from qlik.settings import Authentication, QrsSettings
 
 # A cache alone would make one client for each thread of the first burst
 _making = Lock()
+#: How long somebody is asked to wait whose request would have taken too many threads, in seconds
+BUSY_SECONDS = 5
 # Calls beside those of the threads for starts, so that no call waits for a connection: a worker has four messages in
 # hand, and half of the web server's threads may ask for what is about to be started
 _OTHER_CALLS = 4
@@ -56,3 +61,43 @@ def qrs_client() -> QrsClient:
 @cache
 def _client() -> QrsClient:
     return QrsClient(qrs_settings())
+
+
+class QrsBusyError(NotStartedError):
+    """As many requests as may be wait for Qlik Sense already. Nothing was done; try again in a few seconds."""
+
+
+class _Places:
+    """How many requests of this process may wait for QRS at a time; the threads of the others stay free for edits."""
+
+    def __init__(self, number: int) -> None:
+        self._free = BoundedSemaphore(number)
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        if not self._free.acquire(blocking=False):
+            raise QrsBusyError
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+_places = _Places(4)
+
+
+def share_threads(threads: int) -> None:
+    """Let requests that wait for QRS have half of the threads of a web server, at least one."""
+    # Once, before the first request
+    global _places
+    _places = _Places(max(threads // 2, 1))
+
+
+@contextmanager
+def waiting_for_qrs() -> Iterator[None]:
+    """Have a place among the requests that wait for QRS; raises QrsBusyError at once where none is free.
+
+    A QRS that hangs would else take every thread, and nobody could even stop a schedule.
+    """
+    with _places.take():
+        yield

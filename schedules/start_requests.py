@@ -16,6 +16,7 @@ from schedules.allow_list import AllowList, Property, read_allow_list
 from schedules.changes import Origin
 from schedules.maintenance import refuse_during_maintenance
 from schedules.models import Run
+from schedules.qrs import BUSY_SECONDS, QrsBusyError, waiting_for_qrs
 from schedules.request_calls import make_starts, record_uncalled
 from schedules.task_lookup import (
     AnyTask,
@@ -97,10 +98,18 @@ def start_tasks(request: StartRequest, *, origin: Origin) -> StartReport:
     """Start the tasks that a request means, now, and say what came of it.
 
     A task that QRS refuses is a failure in the report. Raises CallFailedError when QRS was not reached, or its
-    answers are lost, and nothing was started; MaintenanceError while the site is in maintenance; TooManyStartsError.
+    answers are lost, and nothing was started, or when too many requests wait for it; MaintenanceError while the site
+    is in maintenance; TooManyStartsError.
     """
     refuse_during_maintenance(timezone.now())
-    message = f"Asked for by {origin.actor or 'somebody'}, {origin.source.label}."
+    try:
+        with waiting_for_qrs():
+            return _start(request, message=f"Asked for by {origin.actor or 'somebody'}, {origin.source.label}.")
+    except QrsBusyError as error:
+        raise CallFailedError(str(error), is_reached=False, retry_after=BUSY_SECONDS) from error
+
+
+def _start(request: StartRequest, *, message: str) -> StartReport:
     try:
         wanted = _find_wanted(request)
     except QrsError as error:

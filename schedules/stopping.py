@@ -16,7 +16,7 @@ from schedules import services
 from schedules.allow_list import AllowList
 from schedules.changes import Origin
 from schedules.models import Run, Schedule
-from schedules.qrs import qrs_client
+from schedules.qrs import BUSY_SECONDS, QrsBusyError, qrs_client, waiting_for_qrs
 from schedules.targets import TaskIndex
 from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
 
@@ -35,18 +35,24 @@ def stop_tasks(task_ids: Iterable[str], *, origin: Origin, allow_list: AllowList
     """Stop all that runs of the tasks with these ids, whoever started it; it takes QRS a while.
 
     What an allow-list does not have stays as it is.
-    Raises CallFailedError when QRS was not reached, or did not do it.
+    Raises CallFailedError when QRS was not reached, or did not do it, or when too many requests wait for it.
     """
-    texts = list(dict.fromkeys(task_ids))
-    ids = read_ids(texts)
     try:
-        known = dict(look_up_tasks(ids.values()))
-        denied = [text for text, task_id in ids.items() if not _may_stop(task_id, known.get(task_id), allow_list)]
-        for text in denied:
-            known.pop(ids[text], None)
-        running = _stop(known.keys(), origin=origin)
+        with waiting_for_qrs():
+            return _stop_named(list(dict.fromkeys(task_ids)), origin=origin, allow_list=allow_list)
+    except QrsBusyError as error:
+        raise CallFailedError(str(error), is_reached=False, retry_after=BUSY_SECONDS) from error
     except QrsError as error:
         raise _explain(error) from error
+
+
+def _stop_named(texts: Sequence[str], *, origin: Origin, allow_list: AllowList | None) -> StopReport:
+    ids = read_ids(texts)
+    known = dict(look_up_tasks(ids.values()))
+    denied = [text for text, task_id in ids.items() if not _may_stop(task_id, known.get(task_id), allow_list)]
+    for text in denied:
+        known.pop(ids[text], None)
+    running = _stop(known.keys(), origin=origin)
     return StopReport(
         stopped=[NamedTask.of(task) for task_id, task in known.items() if task_id in running],
         idle=[NamedTask.of(task) for task_id, task in known.items() if task_id not in running],

@@ -19,11 +19,15 @@ AnyTask: TypeAlias = ReloadTask | Task
 
 
 class CallFailedError(Exception):
-    """What somebody asked of QRS was not done, for no task at all; `is_reached` tells whether QRS answered."""
+    """What somebody asked of QRS was not done, for no task at all; `is_reached` tells whether QRS answered.
 
-    def __init__(self, problem: str, *, is_reached: bool) -> None:
+    `retry_after` is in how many seconds it may be asked for again, where that is known.
+    """
+
+    def __init__(self, problem: str, *, is_reached: bool, retry_after: int | None = None) -> None:
         super().__init__(problem)
         self.is_reached = is_reached
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
