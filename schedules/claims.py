@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from schedules.known_tasks import list_forbidden
-from schedules.models import Maintenance, Run, Schedule
+from schedules.models import Maintenance, Run
 from schedules.policies import (
     MISFIRE_MARK,
     OVERDUE_MARK,
@@ -26,6 +26,7 @@ from schedules.policies import (
     pause_message,
 )
 from schedules.runs import NOT_STARTED, OCCURRENCES, change_rows, move_runs
+from schedules.schedule_rules import Rule, make_retry, read_rules
 from schedules.turns import take_turn
 
 logger = logging.getLogger(__name__)
@@ -61,21 +62,6 @@ class ClaimedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """What of a schedule decides about a run that has come to a worker."""
-
-    enabled: bool
-    misfire: str
-    # None where a hand has broken them
-    grace: timedelta | None
-    paused_until: datetime | None
-    pause_reason: str
-    overlap: str
-    retry_deadline: timedelta | None
-    max_attempts: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Fate:
     """What becomes of a run that is not to be started now."""
 
@@ -99,17 +85,6 @@ _RUN_COLUMNS = (
     "attempts",
     "next_try_at",
 )
-_RULE_COLUMNS = (
-    "pk",
-    "enabled",
-    "misfire",
-    "misfire_grace",
-    "paused_until",
-    "pause_reason",
-    "overlap",
-    "retry_deadline",
-    "max_attempts",
-)
 
 
 def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> list[ClaimedRun]:
@@ -123,7 +98,7 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
     with transaction.atomic():
         queued = Run.objects.filter(pk__in=run_ids, state=Run.State.QUEUED).order_by("pk").select_for_update()
         rows = queued.values_list(*_RUN_COLUMNS)
-        rules = _read_rules({row[1] for row in rows if row[1] is not None})
+        rules = read_rules({row[1] for row in rows if row[1] is not None})
         waiting = sorted((_make_claim(row, rules.get(row[1]), now=now) for row in rows), key=lambda run: run.due_at)
         reasons = _reasons_to_drop(waiting, rules, now=now)
         for run_id, reason in reasons.items():
@@ -236,25 +211,7 @@ def _refuse_forbidden(waiting: Sequence[ClaimedRun]) -> list[ClaimedRun]:
     return [run for run in waiting if run.qlik_task_id not in forbidden]
 
 
-def read_retry(run_id: uuid.UUID, *, now: datetime) -> Retry:
-    """Return how long a run is tried again, by the rule of its schedule as it is now."""
-    found = Run.objects.filter(pk=run_id).values_list("schedule_id", "due_at", "planned_at", "tried_from").first()
-    if found is None:
-        return Retry(until=now)
-    schedule_pk, due_at, planned_at, tried_from = found
-    rule = _read_rules([schedule_pk]).get(schedule_pk) if schedule_pk else None
-    moment = could_be_tried_from(due_at=due_at, planned_at=planned_at, tried_from=tried_from, now=now)
-    return _make_retry(rule, tried_from=moment)
-
-
-def _make_retry(rule: _Rule | None, *, tried_from: datetime) -> Retry:
-    if rule is None or rule.retry_deadline is None:
-        # Without a schedule somebody waits for the answer, and may ask again
-        return Retry(until=tried_from)
-    return Retry(until=tried_from + rule.retry_deadline, max_attempts=rule.max_attempts)
-
-
-def _make_claim(row: Sequence[Any], rule: _Rule | None, *, now: datetime) -> ClaimedRun:
+def _make_claim(row: Sequence[Any], rule: Rule | None, *, now: datetime) -> ClaimedRun:
     values = dict(zip(_RUN_COLUMNS, row, strict=True))
     moments = {name: values[name] for name in ("due_at", "planned_at", "tried_from")}
     tried_from = could_be_tried_from(**moments, now=now)
@@ -272,7 +229,7 @@ def _make_claim(row: Sequence[Any], rule: _Rule | None, *, now: datetime) -> Cla
         attempts=values["attempts"],
         was_postponed=values["next_try_at"] is not None,
         tried_from=tried_from if is_late else None,
-        retry=_make_retry(rule, tried_from=tried_from),
+        retry=make_retry(rule, tried_from=tried_from),
         overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
         claimed_at=now,
     )
@@ -308,7 +265,7 @@ def _write_fate(run_id: uuid.UUID, fate: _Fate) -> None:
 
 
 def _reasons_to_drop(
-    waiting: Sequence[ClaimedRun], rules: Mapping[int, _Rule], *, now: datetime
+    waiting: Sequence[ClaimedRun], rules: Mapping[int, Rule], *, now: datetime
 ) -> dict[uuid.UUID, str]:
     """Return why some of the runs are not to be started any more, by their keys."""
     if waiting and (maintenance := Maintenance.current_at(now)):
@@ -321,24 +278,7 @@ def _reasons_to_drop(
     }
 
 
-def _read_rules(schedule_pks: Collection[int]) -> Mapping[int, _Rule]:
-    """Return the schedules' rules by their keys; one that a hand has broken is left out."""
-    if not schedule_pks:
-        return {}
-    try:
-        rows = Schedule.objects.filter(pk__in=schedule_pks).order_by().values_list(*_RULE_COLUMNS)
-        return {pk: _Rule(*values) for pk, *values in rows}
-    except DatabaseError:
-        raise
-    except Exception:
-        # SQLite keeps any text in any column, and the reading of it fails for the whole query
-        if len(schedule_pks) == 1:
-            logger.exception("the row of schedule %s cannot be read; its runs are skipped", *schedule_pks)
-            return {}
-        return {pk: rule for alone in schedule_pks for pk, rule in _read_rules([alone]).items()}
-
-
-def _reason_to_drop(run: ClaimedRun, rule: _Rule | None, *, now: datetime) -> str:
+def _reason_to_drop(run: ClaimedRun, rule: Rule | None, *, now: datetime) -> str:
     if rule is None or rule.grace is None or not rule.enabled:
         return "The schedule was stopped or deleted before a worker took it, or its row cannot be read."
     if rule.paused_until and rule.paused_until > now:

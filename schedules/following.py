@@ -24,11 +24,11 @@ from qlik.errors import OutcomeUnknownError, QrsError
 from qlik.execution import ExecutionStatus
 from qlik.filters import Filter, any_of, one_of, since
 from schedules.bulk import change_runs
-from schedules.claims import read_retry
 from schedules.lease import is_gone, name_this_process
 from schedules.models import QrsSite, Run
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import longest_call
+from schedules.schedule_rules import read_retry
 from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
 from schedules import breaker, claims, runs, tasks
-from schedules.claims import claim_runs, read_retry
+from schedules.claims import claim_runs
 from schedules.models import QrsSite, Run
+from schedules.schedule_rules import read_retry
 from tests.conftest import TASK_ID
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qrs_service")]
