@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -26,18 +26,15 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 from qlik.errors import CertificateError, NotStartedError
 from qlik.settings import QrsSettings
 from qlik.tls import HANDSHAKE_ALERTS, list_certificate_files, make_client_context
+from qlik.tls_advice import HUNG_UP, advise
 
 logger = logging.getLogger(__name__)
 
-NEXT_STEPS: tuple[tuple[type[BaseException], str], ...] = (
-    (
-        ssl.SSLCertVerificationError,
-        "Check that root.pem comes from this site; if its certificate names another host, set that name.",
-    ),
-    (ssl.SSLError, "Check that client.pem was exported by this site and has not expired."),
+NEXT_STEPS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (socket.gaierror, "Check the host name."),
     (ConnectionRefusedError, "Check that the Repository Service is running and listens on this port."),
     (TimeoutError, "Check the address, and the firewalls on the way."),
+    ((ConnectionResetError, BrokenPipeError, RemoteDisconnected), HUNG_UP),
     (Exception, "Check the address and the network."),
 )
 
@@ -270,8 +267,14 @@ def innermost(error: BaseException) -> BaseException:
 
 def _explain(error: BaseException) -> str:
     cause = innermost(error)
-    step = next(step for kind, step in NEXT_STEPS if isinstance(cause, kind))
-    return f"{getattr(cause, 'strerror', None) or cause}. {step}"
+    step = _advise(cause)
+    return f"{str(getattr(cause, 'strerror', None) or cause).rstrip('.')}. {step}"
+
+
+def _advise(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLError):
+        return advise(cause)
+    return next(step for kind, step in NEXT_STEPS if isinstance(cause, kind))
 
 
 def _hide_xrfkey(record: logging.LogRecord) -> bool:

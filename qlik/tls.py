@@ -13,6 +13,7 @@ KEY_FILE = "client_key.pem"
 ROOT_FILE = "root.pem"
 
 EXPORT_HINT = "Export the certificates again in the QMC (Certificates, platform independent PEM format)."
+RENEWAL_HINT = f"Have the site's certificates made anew in Qlik Sense, with SHA-256 and longer keys. {EXPORT_HINT}"
 
 # What a server says when it turns down the handshake. In TLS 1.3 a client learns of it only when it reads
 # the first answer, so after it has written its request; the server never looked at that request.
@@ -68,16 +69,34 @@ def _load_client_certificate(context: ssl.SSLContext, folder: Path, key_password
         # With no password at all OpenSSL would ask for one on the terminal.
         context.load_cert_chain(certificate, key, password=key_password or "")
     except ssl.SSLError as error:
-        raise CertificateError(_client_message(certificate, key, error)) from error
+        raise CertificateError(_client_message(certificate, key, error, key_password=key_password)) from error
+    except ValueError as error:
+        raise CertificateError(f"The pass phrase of {key} cannot be used: {error}. {EXPORT_HINT}") from error
 
 
-def _client_message(certificate: Path, key: Path, error: ssl.SSLError) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return f"{key} is not the key of {certificate}: both must come from one export. {EXPORT_HINT}"
+def _client_message(certificate: Path, key: Path, error: ssl.SSLError, *, key_password: str | None) -> str:
+    match error.reason:
+        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
+            return f"{key} is not the key of {certificate}: both must come from one export. {EXPORT_HINT}"
+        case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL":
+            return f"The key of {certificate} is too short for OpenSSL, which wants 2048 bits or more. {RENEWAL_HINT}"
+        case "CA_MD_TOO_WEAK":
+            return f"{certificate} is signed with SHA-1 or MD5, which OpenSSL does not take. {RENEWAL_HINT}"
+    if _is_encrypted(key):
+        found = "and the one that is set does not open it" if key_password else "and none is set"
+        return (
+            f"{key} has a pass phrase, {found} ({error.reason or error}): a key with a pass phrase needs the right one,"
+            f" in QRS_KEY_PASSWORD. Or: {EXPORT_HINT}"
+        )
     return (
         f"{certificate} and {key} must be a certificate and its key in PEM format, and a key with a pass"
         f" phrase needs the right one: {error.reason or error}. {EXPORT_HINT}"
     )
+
+
+def _is_encrypted(key: Path) -> bool:
+    # As PKCS #8 says it in its first line, and the older form in its second
+    return b"ENCRYPTED" in key.read_bytes()[:1024]
 
 
 def _load_root(context: ssl.SSLContext, root: Path) -> None:

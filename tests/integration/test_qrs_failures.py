@@ -114,9 +114,8 @@ def test_a_server_of_another_site_is_surely_not_started(settings: QrsSettings, f
     with https_server(foreign_folder, lambda _: Reply(201)) as url:
         error = fail(replace(settings, url=url), NotStartedError)
     assert "certificate verify failed" in str(error)
-    assert str(error).endswith(
-        "Check that root.pem comes from this site; if its certificate names another host, set that name."
-    )
+    assert "Check that root.pem comes from this site" in str(error)
+    assert "another host" not in str(error)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
