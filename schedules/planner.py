@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import heapq
 import logging
-import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from math import inf
+from operator import itemgetter
 
 from django.db import transaction
 
@@ -23,6 +24,7 @@ from schedules.changes import SITE_PK, changes_since
 from schedules.entries import Circumstances, Entry, list_windows, read_parts
 from schedules.lease import PlannerLease, Pulse
 from schedules.models import Absence, Lease, from_epoch
+from schedules.passes import Pass
 from schedules.policies import first_on_time
 from schedules.runs import PlannedRun
 from schedules.set_backs import follow_set_back
@@ -36,8 +38,6 @@ ABSENCE_SECONDS = 60.0
 #: Rows in the first transaction of a pass, by how much the next ones grow, and rows in one at most: workers begin with
 #: the first runs of a burst while the others are still being written
 FIRST_PART_SIZE, PART_GROWTH, PART_SIZE = 100, 4, 5000
-#: The time after which a part ends, however few rows it has: everyone else waits for its lock
-PART_SECONDS = 0.5
 #: More changes than these are read before a pass, and not within it
 FEW_CHANGES = 500
 
@@ -61,6 +61,8 @@ class Planner:
         self._unread: list[int] = []
         self._has_to_reread = False
         self._planned_through = 0.0
+        # Since when nobody has planned, where a pass has left something to the next one
+        self._undone_from: float | None = None
 
     def load(self, *, now: float) -> None:
         """Read every started schedule and go on from where the last leader's planning ended.
@@ -70,7 +72,7 @@ class Planner:
         """
         while not self._take_progress(now=now):
             pass
-        self._entries, self._heap, self._rereading = {}, [], None
+        self._entries, self._heap, self._rereading, self._undone_from = {}, [], None, None
         for _, part in read_parts():
             self._lease.stay()
             self._entries |= part
@@ -127,37 +129,36 @@ class Planner:
         """
         if now < self._planned_through - CLOCK_STEP_SECONDS:
             self.load(now=now)
-        if (next_due := self.next_due()) is None or next_due > now:
+        if self._undone_from is None and ((next_due := self.next_due()) is None or next_due > now):
             return
-        due: list[Entry] | None = None
-        rows: Iterator[PlannedRun | None] = iter(())
+        current: Pass | None = None
         absent_from = None
-        size, is_done = min(FIRST_PART_SIZE, PART_SIZE), False
-        while not is_done:
+        size = min(FIRST_PART_SIZE, PART_SIZE)
+        while current is None or not current.is_over:
+            queued = None
             with transaction.atomic():
                 pulse = self._lease.renew()
-                if due is None and pulse.change_id <= self._change_id + FEW_CHANGES:
+                if current is None and pulse.change_id <= self._change_id + FEW_CHANGES:
                     # An edit that was answered before this pass got the lock decides about this pass
                     self._take_recorded_changes(pulse, now=now)
                     absent_from = self._absent_from(now)
-                    due = self._pop_due(now)
-                    rows = self._plan_all(due, now, was_absent=absent_from is not None)
-                queued = []
-                if due is not None:
-                    part, is_done = _take_part(rows, size)
-                    queued = runs.plan_runs(part, now=from_epoch(now), is_queued=is_queued)
+                    current = self._begin_pass(now, was_absent=absent_from is not None)
+                if current is not None:
+                    queued = runs.plan_runs(current.take(size), now=from_epoch(now), is_queued=is_queued)
                     self._count_given()
-                if is_done:
-                    self._note_progress(now, absent_from=absent_from)
-            if due is None:
+                    if current.is_done:
+                        self._note_progress(now, absent_from=absent_from)
+            if queued is None:
                 self._take_recorded_changes(pulse, now=now)
                 continue
             size = min(size * PART_GROWTH, PART_SIZE)
             yield queued
-        for entry in due or ():
+        self._undone_from = None if current.is_done else absent_from
+        for entry in current.list_taken():
             if entry.due is not None and entry.due <= now:
                 # What is due next is computed when what is due now is on its way
                 entry.advance(after=entry.due)
+        for entry in (*current.list_taken(), *current.list_left()):
             self._push(entry)
 
     def settle_absence(self, *, now: float) -> bool:
@@ -206,6 +207,8 @@ class Planner:
 
     def _absent_from(self, now: float) -> float | None:
         """Return the moment after which nobody planned, when that is long ago; None in the ordinary case."""
+        if self._undone_from is not None:
+            return self._undone_from
         oldest = self.next_due()
         if oldest is None or now - oldest <= ABSENCE_SECONDS:
             return None
@@ -225,24 +228,21 @@ class Planner:
         runs.count_runs(self._circumstances.given)
         self._circumstances.given.clear()
 
-    def _pop_due(self, now: float) -> list[Entry]:
+    def _begin_pass(self, now: float, *, was_absent: bool) -> Pass:
         """Take the entries that are due at `now` out of the heap, in the order of their instants."""
         taken = []
         while self._heap and self._heap[0][0] <= now:
             taken.append(heapq.heappop(self._heap))
         items = [item for item in dict.fromkeys(taken) if self._is_live(item)]
-        if items and items[0][0] < now - ABSENCE_SECONDS:
-            # What has come just now is not to wait for what is late anyhow
-            items.sort(key=lambda item: item[0] < now - 1)
-        return [self._entries[pk] for _, pk in items]
+        # What has come due just now is not to wait for what is late anyhow
+        late = bisect_left(items, now - ABSENCE_SECONDS, key=itemgetter(0)) if was_absent else 0
+        return Pass(
+            [self._entries[pk] for _, pk in items[late:]],
+            [self._entries[pk] for _, pk in items[:late]],
+            plan=partial(self._plan_entry, now=now, was_absent=was_absent),
+        )
 
-    def _plan_all(self, due: Sequence[Entry], now: float, *, was_absent: bool) -> Iterator[PlannedRun | None]:
-        """Yield the rows of these entries, and None after each of them."""
-        for entry in due:
-            yield from self._plan_entry(entry, now, was_absent=was_absent)
-            yield None
-
-    def _plan_entry(self, entry: Entry, now: float, *, was_absent: bool) -> Iterator[PlannedRun]:
+    def _plan_entry(self, entry: Entry, *, now: float, was_absent: bool) -> Iterator[PlannedRun]:
         """Return the rows of a due entry's occurrences up to `now`, but for those missed in an absence."""
         border = first_on_time(now, grace=entry.grace)
         if entry.due is not None and entry.due >= border and entry.due > now - 1:
@@ -302,18 +302,6 @@ class Planner:
     def _is_live(self, item: tuple[int, int]) -> bool:
         due, pk = item
         return pk in self._entries and self._entries[pk].due == due
-
-
-def _take_part(rows: Iterator[PlannedRun | None], size: int) -> tuple[list[PlannedRun], bool]:
-    """Return so many rows at most, or as many as there is time for, and whether they were the last."""
-    part: list[PlannedRun] = []
-    end = time.monotonic() + PART_SECONDS
-    for row in rows:
-        if row is not None:
-            part.append(row)
-        if len(part) == size or time.monotonic() > end:
-            return part, False
-    return part, True
 
 
 def _epoch_of(moment: datetime | None) -> float:

@@ -144,5 +144,7 @@ def _reopen(*, now: datetime) -> int:
 def _bring_moments_back(*, now: datetime) -> None:
     """Let what was noted by a clock that was ahead count from now on: limits would not pass for days."""
     Run.objects.filter(state=Run.State.QUEUED, queued_at__gt=now).update(queued_at=now)
-    Run.objects.filter(state=Run.State.CLAIMED, claimed_at__gt=now).update(claimed_at=now)
+    claimed = Run.objects.filter(state=Run.State.CLAIMED)
+    claimed.filter(claimed_at__gt=now).update(claimed_at=now)
+    claimed.filter(claim_renewed_at__gt=now).update(claim_renewed_at=now)
     Schedule.objects.filter(armed_at__gt=now).update(armed_at=now)

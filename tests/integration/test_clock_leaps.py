@@ -211,7 +211,7 @@ def test_limits_do_not_count_from_a_moment_that_has_yet_to_come(at_noon):  # noq
     Schedule.objects.filter(pk=schedule.pk).update(armed_at=ahead)
     values = {"due_at": from_epoch(NOON), "planned_at": from_epoch(NOON), "reason": "manual"}
     queued = Run.objects.create(id=uuid4(), state="queued", queued_at=ahead, **values)
-    claimed = Run.objects.create(id=uuid4(), state="claimed", claimed_at=ahead, **values)
+    claimed = Run.objects.create(id=uuid4(), state="claimed", claimed_at=ahead, claim_renewed_at=ahead, **values)
     plan(planner, NOON + 3 * DAY)
 
     planner.load(now=NOON + HOUR + 10)
@@ -219,7 +219,8 @@ def test_limits_do_not_count_from_a_moment_that_has_yet_to_come(at_noon):  # noq
     now = from_epoch(NOON + HOUR + 10)
     assert Schedule.objects.get(pk=schedule.pk).armed_at == now
     assert Run.objects.get(pk=queued.pk).queued_at == now
-    assert Run.objects.get(pk=claimed.pk).claimed_at == now
+    claimed.refresh_from_db()
+    assert (claimed.claimed_at, claimed.claim_renewed_at) == (now, now)
     # A restart on the next day knows what was due meanwhile
     assert started_later(loaded(lead("next"), now=NOON + DAY), days=1, first=NOON + DAY + HOUR + 30) == [0]
 
