@@ -16,7 +16,7 @@ from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
 from schedules.bulk_rows import Row, change_rows, insert_rows, prepare_rows, split
-from schedules.crontabs import Projection, find_crontabs, keep_crontabs, project
+from schedules.crontabs import Crontabs, Projection, keep_crontabs, look_up_crontabs, project
 from schedules.models import AlertChannel, Schedule
 
 #: Keys or names in one statement
@@ -39,7 +39,7 @@ class NewRows:
 
     schedules: Sequence[Schedule]
     projections: Sequence[Projection]
-    known: Mapping[Projection, int]
+    crontabs: Crontabs
     parents: Sequence[Row]
     children: Sequence[Row]
 
@@ -51,7 +51,7 @@ class ChangedRows:
     schedules: Sequence[Schedule]
     timed: Sequence[Schedule]
     projections: Sequence[Projection]
-    known: Mapping[Projection, int]
+    crontabs: Crontabs
     rows: Mapping[tuple[str, ...], Sequence[Row]]
 
 
@@ -61,7 +61,7 @@ def prepare_new(schedules: Sequence[Schedule]) -> NewRows:
     return NewRows(
         schedules=schedules,
         projections=projections,
-        known=find_crontabs(projections),
+        crontabs=look_up_crontabs(projections),
         parents=_prepare_all(PeriodicTask, _PARENT_EARLY, schedules),
         children=_prepare_all(Schedule, _CHILD_EARLY, schedules),
     )
@@ -70,7 +70,7 @@ def prepare_new(schedules: Sequence[Schedule]) -> NewRows:
 def insert_new(new: NewRows, *, at: datetime) -> None:
     """Write new schedules, armed from `at` on; raises ValidationError where an id is taken."""
     _refuse_taken_ids(new.schedules)
-    crontabs = keep_crontabs(new.projections, known=new.known)
+    crontabs = keep_crontabs(new.crontabs)
     moment = _prepare(PeriodicTask, "date_changed", at)
     late = ((crontabs[projection], moment) for projection in new.projections)
     rows = [(*row, *values) for row, values in zip(new.parents, late, strict=True)]
@@ -97,14 +97,14 @@ def prepare_changed(schedules: Sequence[tuple[Schedule, Collection[str]]]) -> Ch
         schedules=[schedule for schedule, _ in schedules],
         timed=timed,
         projections=projections,
-        known=find_crontabs(projections),
+        crontabs=look_up_crontabs(projections),
         rows={columns: _prepare_all(Schedule, columns, group) for columns, group in alike.items()},
     )
 
 
 def change_prepared(changed: ChangedRows, *, at: datetime) -> None:
     """Write what was prepared, and the crontabs of schedules whose times are among it."""
-    crontabs = keep_crontabs(changed.projections, known=changed.known)
+    crontabs = keep_crontabs(changed.crontabs)
     for schedule, projection in zip(changed.timed, changed.projections, strict=True):
         schedule.crontab_id = crontabs[projection]
     for columns, rows in changed.rows.items():

@@ -1,4 +1,4 @@
-"""The benchmarks measure something: one small burst of each scheduler that is installed."""
+"""The benchmarks measure something: one small burst of each scheduler that is installed, and small mass edits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.burst import measure_burst
 from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.mass import measure_imports, measure_switches
 from tests.benchmarks.stage import Stage
 
 NUMBER = 50
@@ -24,3 +25,14 @@ def test_a_burst_is_measured_from_its_due_second(name):
     assert all(0 < seconds < 10 for seconds in burst.seconds)
     assert (burst.checked > 0) == (name == "ours")
     assert burst.missing == 0
+
+
+@pytest.mark.parametrize(
+    ("measure", "kinds"), [(measure_imports, ["new", "changed"]), (measure_switches, ["stop", "start"])]
+)
+def test_a_mass_edit_is_measured_while_others_are_due(measure, kinds):
+    with Stage() as stage:
+        edited = measure(stage, 30, a_second=2)
+
+    assert list(edited) == kinds
+    assert all(0 < one.seconds < 60 and 0 < one.silence < 60 for one in edited.values())

@@ -46,6 +46,11 @@ class Process:
             self._popen.kill()
             self._popen.wait()
 
+    def wait(self, *, seconds: float) -> None:
+        """Wait until it has ended by itself; raises RuntimeError with what it said where it has failed."""
+        if self._popen.wait(timeout=seconds):
+            raise RuntimeError(f"a process has failed:\n{self.log.read_text(errors='replace')[-2000:]}")
+
     def check(self) -> None:
         """Raise RuntimeError with what it said last when it has ended."""
         if self._popen.poll() is not None:

@@ -15,6 +15,7 @@ HEADINGS = {
     "steady": "200 a second",
     "idle": "Nothing due",
     "edits": "Edits",
+    "mass": "Edits of thousands at once",
     "start": "Cold start",
     "memory": "Memory",
     "starts": "Until QRS has accepted",

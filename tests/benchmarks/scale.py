@@ -26,6 +26,9 @@ class Scale:
     edits: int = 400
     stock_edits: int = 8
     disturbed_seconds: int = 240
+    #: Imports and stops of how many schedules, while how many others are due each second
+    imports: tuple[tuple[int, int], ...] = ((5000, 50), (10_000, 50), (10_000, 200))
+    stops: tuple[tuple[int, int], ...] = ((10_000, 50), (10_000, 200), (100_000, 50))
     #: Sizes of cold starts of the service; peers start with `loaded`
     starts: tuple[int, ...] = (10_000, 100_000)
     start_rounds: int = 3
@@ -44,6 +47,8 @@ QUICK = Scale(
     edits=100,
     stock_edits=0,
     disturbed_seconds=20,
+    imports=((5000, 50),),
+    stops=((10_000, 50),),
     starts=(10_000,),
     start_rounds=1,
     many=20_000,
