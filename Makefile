@@ -7,10 +7,10 @@ PYTHON_HERE = .venv/bin/python
 LOCK = uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
 
-.PHONY: help run test lint bench chaos lock clean
+.PHONY: help run test lint bench chaos mutants lock clean
 
 help:  ## Show this list
-	@awk -F ':  ## ' '/^[a-z]+:  ## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':  ## ' '/^[a-z]+:  ## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
 
 run:  ## Start the whole service here; settings: docs/configuration.md
 	@scripts/setup base
@@ -37,6 +37,10 @@ chaos:  ## Kill, freeze and cut off what a service needs, for over an hour
 	$(PYTHON_HERE) -m pytest tests/acceptance -k kill
 	$(PYTHON_HERE) -m tests.chaos
 	$(PYTHON_HERE) -m tests.chaos.day
+
+mutants:  ## Put faults into the code and see whether a test notices, an hour
+	@scripts/setup dev
+	$(PYTHON_HERE) -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
 lock:  ## Write requirements/*.txt anew from the .in files; needs uv
 	$(LOCK) requirements/base.in -o requirements/base.txt

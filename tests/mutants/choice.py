@@ -1,0 +1,73 @@
+"""Which modules are put to the test, and which test files are to notice what is changed in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_CRON = (
+    "cron_syntax cron_moments cron_days cron_daylight_saving cron_wall_clock cron_projection cron_oracle "
+    "cron_second_opinions cron_fuzz"
+)
+_PLANNING = "planner clock_steps clock_leaps long_passes absences edits_forget absence_slices targets"
+_CALLS = "worker retries what_qrs_began overlap turns"
+
+#: The names of modules and, without what all have in common, of test files: first those that know the module best
+_NAMES: Mapping[str, str] = {
+    "cron_words": f"cron_words {_CRON}",
+    "cron_fields": _CRON,
+    "cron": _CRON,
+    "wall_clock": f"{_CRON} timetable load",
+    "timetable": "timetable load forecast",
+    "policies": "policies retries ledger pauses absences maintenance retry_deadlines closing",
+    "doubted_clock": "doubted_clock beat_reads beat",
+    "targets": "targets known_tasks",
+    "changes": "services planner pauses maintenance targets edits_forget mass_edits",
+    "editing": "services long_passes lease beat service mass_edits",
+    "services": "services pauses edits_forget planner long_passes mass_edits schedules_command api_schedules",
+    "schedule_rows": "mass_edits services edits_forget pauses",
+    "bulk_rows": "mass_edits services",
+    "imports": "schedules_command edits_forget mass_edits",
+    "maintenance": "maintenance ledger",
+    "backfill": "backfill targets",
+    "lease": "lease long_passes publisher beat beat_reads worker",
+    "planner": f"{_PLANNING} lease beat_reads beat",
+    "entries": f"{_PLANNING} maintenance pauses",
+    "absences": "absences absence_slices clock_steps targets clock_leaps",
+    "set_backs": "clock_leaps clock_steps",
+    "beat": "beat publisher long_passes checkpoint beat_reads",
+    "publisher": "publisher beat",
+    "runs": f"ledger services planner lock_order {_CALLS} publisher following retry_deadlines closing",
+    "bulk": "ledger following lock_order worker late_outcomes start_slices",
+    "closing": "closing overlap turns",
+    "claims": f"ledger {_CALLS} allow_list late_outcomes retry_deadlines start_slices following lock_order",
+    "turns": "overlap turns what_qrs_began closing",
+    "breaker": "retries what_qrs_began worker vitals",
+    "starting": f"{_CALLS} retry_deadlines start_slices api_start_tasks",
+    "recording": "start_slices worker late_outcomes worker_database",
+    "patience": "worker_database worker",
+    "tasks": f"{_CALLS} late_outcomes worker_database start_slices known_tasks following",
+    "following": "following overlap turns retry_deadlines",
+    "request_calls": "start_slices api_start_tasks",
+    "start_requests": "api_start_tasks allow_list start_slices what_qrs_began",
+    "stopping": "api_stop_tasks targets",
+}
+_WITH_LOCKS = (
+    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance planner "
+    "publisher recording request_calls runs schedule_rows services set_backs start_requests starting stopping tasks "
+    "turns"
+)
+
+#: The paths of modules, in the order in which a run goes through them
+MODULES: Sequence[str] = [f"schedules/{name}.py" for name in _NAMES]
+
+#: Where it matters which database it is, for locks of rows and statements of their own. A mutant that outlives the
+#: tests on SQLite meets them on PostgreSQL
+WITH_LOCKS = frozenset(f"schedules/{name}.py" for name in _WITH_LOCKS.split())
+
+
+def list_tests(module: str) -> list[str]:
+    """Return the paths of a module's test files."""
+    folders = {path.name: path.parent.name for path in Path(__file__).parents[1].glob("*/test_*.py")}
+    names = [f"test_{name}.py" for name in _NAMES[Path(module).stem].split()]
+    return [f"tests/{folders[name]}/{name}" for name in names]

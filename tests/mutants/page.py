@@ -1,0 +1,132 @@
+"""What a run has found: kept in a file, and told in a table and a page."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from tests.mutants.finding import ROOT
+from tests.mutants.workshop import Verdict
+
+FOLDER = ROOT / "docs/mutants"
+#: Why a mutant that outlives the tests is left alone, by its name
+REASONS = Path(__file__).with_name("reasons.yaml")
+
+#: What was found in a module, by its path: how many were tried, and the names of those that no test noticed
+Results: TypeAlias = dict[str, dict[str, Any]]
+
+HEADINGS = ("module", "tried", "killed", "%", "timed out", "left")
+_WIDTHS = (28, 6, 7, 5, 10, 5)
+
+
+def read_reasons() -> dict[str, str]:
+    """Return why mutants are left alone, by their names."""
+    entries = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or []
+    return {entry["mutant"]: entry["reason"] for entry in entries}
+
+
+def summarize(verdicts: Iterable[Verdict], *, seed: int, began: str) -> Results:
+    """Return what was found, by modules."""
+    results: Results = {}
+    for verdict in verdicts:
+        found = results.setdefault(
+            verdict.mutant.module, {"tried": 0, "timed_out": 0, "left": [], "seed": seed, "began": began}
+        )
+        found["tried"] += 1
+        found["timed_out"] += verdict.killer.startswith("time-out")
+        if not verdict.is_killed:
+            found["left"].append(verdict.mutant.name)
+    return results
+
+
+def keep(fresh: Results, *, order: Sequence[str]) -> None:
+    """Put what was found into the file and the page."""
+    results = keep_results(fresh, order=order)
+    (FOLDER / "README.md").write_text(write_page(results, read_reasons()), encoding="utf-8")
+
+
+def keep_results(fresh: Results, *, order: Sequence[str]) -> Results:
+    """Put what was found into the place of what was said of the same modules before, and return all of it."""
+    file = FOLDER / "results.json"
+    known: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    known |= fresh
+    results = {module: known[module] for module in order if module in known}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return results
+
+
+def format_table(results: Results) -> list[str]:
+    """Return the lines of the table, with the sum of all."""
+    total = Counter({"tried": 0, "timed_out": 0, "left": 0})
+    rows = [_format_row(HEADINGS)]
+    for module, found in results.items():
+        counts = {"tried": found["tried"], "timed_out": found["timed_out"], "left": len(found["left"])}
+        total.update(counts)
+        rows.append(_format_counts(module, counts))
+    return [*rows, _format_counts("all", total)]
+
+
+def _format_counts(name: str, counts: Mapping[str, int]) -> str:
+    killed = counts["tried"] - counts["left"]
+    share = 100 * killed // max(counts["tried"], 1)
+    return _format_row((name, *map(str, (counts["tried"], killed, share, counts["timed_out"], counts["left"]))))
+
+
+def _format_row(cells: Sequence[str]) -> str:
+    first, *others = cells
+    return first.ljust(_WIDTHS[0]) + "".join(cell.rjust(width) for cell, width in zip(others, _WIDTHS[1:], strict=True))
+
+
+def list_unexplained(results: Results, reasons: Mapping[str, str]) -> list[str]:
+    """Return the mutants that were left and that nobody has given a reason for."""
+    return [name for found in results.values() for name in found["left"] if name not in reasons]
+
+
+def write_page(results: Results, reasons: Mapping[str, str]) -> str:
+    """Return the page for docs/mutants."""
+    left = [name for found in results.values() for name in found["left"]]
+    runs = sorted({(found["began"], found["seed"]) for found in results.values()})
+    return "\n".join(
+        [
+            "# Which faults the tests notice",
+            "",
+            _PREFACE,
+            "",
+            "```",
+            *format_table(results),
+            "```",
+            "",
+            f"Tried: {'; '.join(f'{began}, seed {seed}' for began, seed in runs)}.",
+            "",
+            _METHOD,
+            "",
+            "## What was left",
+            "",
+            *(f"- `{name}`: {reasons.get(name, '**no reason is known yet**')}" for name in left),
+            "",
+        ]
+    )
+
+
+_PREFACE = """\
+Made by `make mutants`. Each *mutant* is the code with one fault in it, of the kinds that would mean a run that is lost,
+doubled or stuck: a step left out, a filter loosened, a lock not taken, a border moved by one, a state exchanged. It is
+*killed* when a test of its module fails, and *left* when none does. What hangs is killed by its time-out."""
+
+_METHOD = """\
+The tests of a module are named in `tests/mutants/choice.py`. A mutant of a module that locks rows, or has SQL of its
+own, meets them on SQLite first and on PostgreSQL if it outlives that. `--seed`, `--number` and `--only planner,lease`
+choose which mutants are tried, `--all` tries every one; a module that was tried again has taken the place of what was
+said of it before. What is left has its reason in `tests/mutants/reasons.yaml`.
+
+It is a tool of our own, in `tests/mutants/`, because neither of the well-kept ones does what is needed here. mutmut has
+the operators of the language only, and forks a process that has everything loaded: the faults that matter here are a
+keyword of `filter()`, a lock, a transaction, a condition within SQL, and the tests start threads and processes of their
+own. cosmic-ray takes operators of one's own, but has one command of tests for all modules. Neither tries a mutant on
+two databases."""
