@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import time
+from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
 from threading import Lock
@@ -224,6 +225,10 @@ class _Connection(HTTPSConnection):
             if self._send_error:
                 raise self._not_started(self._send_error) from error
             raise
+        if response.status < HTTPStatus.OK:
+            # A word before the answer. What comes after it would be taken for the answer to the next call
+            self.close()
+            raise HTTPException(f"an answer with the status {response.status} is none")
         self._send_error = None
         self._used_at = time.monotonic()
         return response

@@ -79,5 +79,6 @@ class Hosts:
 
 
 def _join(errors: list[NotStartedError]) -> NotStartedError:
-    last = errors[-1]
-    return NotStartedError(" ".join(str(error) for error in errors), status=last.status, text=last.text)
+    last, waits = errors[-1], [error.retry_after for error in errors if error.retry_after is not None]
+    message = " ".join(str(error) for error in errors)
+    return NotStartedError(message, status=last.status, text=last.text, retry_after=max(waits, default=None))

@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from qlik.connections import Connections, innermost
 from qlik.errors import OutcomeUnknownError, error_for_status
+from qlik.retry_after import read_retry_after
 from qlik.settings import QrsSettings
 
 
@@ -85,7 +86,10 @@ class Transport:
         cookies = self._keep_cookies(response)
         answer = Answer(response.status_code, response.content, (xrfkey, self._jwt, *cookies))
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise error_for_status(status=answer.status, text=answer.text)
+            wait = read_retry_after(
+                response.headers.get("Retry-After"), date=response.headers.get("Date"), now=datetime.now(UTC)
+            )
+            raise error_for_status(status=answer.status, text=answer.text, retry_after=wait)
         return answer
 
     def _prepare(self, call: Call, xrfkey: str) -> requests.PreparedRequest:

@@ -50,16 +50,22 @@ class Retry:
     until: datetime
     max_attempts: int | None = None
 
-    def next_attempt_at(self, now: datetime, *, attempts: int, chance: float) -> datetime | None:
+    def next_attempt_at(
+        self, now: datetime, *, attempts: int, chance: float, retry_after: timedelta | None = None
+    ) -> datetime | None:
         """Return when to try again after so many attempts; None when no more are allowed.
 
-        `chance` from 0 to 1 spreads those that failed together over half of the pause.
+        `chance` from 0 to 1 spreads those that failed together over half of the pause. Before `retry_after` is over QRS
+        does not want to be asked: it is not, for the longest pause at most, but once more before the time is over.
         """
         if self.max_attempts is not None and attempts >= self.max_attempts:
             return None
         doublings = min(max(attempts - 1, 0), 10)
-        pause = min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE) * (0.75 + chance / 2)
-        return now + pause if now + pause <= self.until else None
+        pause: timedelta = min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE) * (0.75 + chance / 2)
+        if now + pause > self.until:
+            return None
+        asked = min(retry_after or timedelta(0), LONGEST_PAUSE) * (1 + chance / 10)
+        return min(now + max(pause, asked), self.until)
 
 
 def could_be_tried_from(

@@ -13,12 +13,14 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.db import Error
 from django.utils import timezone
 
+from qlik.errors import Availability
 from schedules import breaker, claims, starting
 from schedules.claims import ClaimedRun
 from schedules.lease import name_this_process
@@ -99,7 +101,8 @@ class _Starts:
         """Record what came of calls."""
         outcomes = {self._calls.pop(call)[0]: call.result() for call in done}
         for outcome in outcomes.values():
-            self._failures = self._failures + 1 if outcome.is_unanswered else 0
+            if outcome.availability is not Availability.UNCLEAR:
+                self._failures = self._failures + 1 if outcome.availability is Availability.AWAY else 0
         self._outcomes |= outcomes
         _record(list(outcomes.values()))
 
@@ -126,10 +129,13 @@ class _Starts:
         self._outcomes |= dict(zip(tasks, outcomes, strict=True))
 
 
-def record_uncalled(task_ids: Sequence[str], *, state: Run.State, message: str) -> list[Outcome]:
+def record_uncalled(
+    task_ids: Sequence[str], *, state: Run.State, message: str, availability: Availability = Availability.UNCLEAR
+) -> list[Outcome]:
     """Write runs of starts that were asked for, and for which QRS was not called; return what is recorded of them."""
     claimed = _claim(task_ids, message="")
-    outcomes = _make_uncalled([run.id for run in claimed], state=state, message=message)
+    uncalled = _make_uncalled([run.id for run in claimed], state=state, message=message)
+    outcomes = [replace(outcome, availability=availability) for outcome in uncalled]
     _record(outcomes)
     return outcomes
 

@@ -20,6 +20,7 @@ from django.db.models import F, Q, QuerySet, TextField, UUIDField, Value
 from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
+from qlik.errors import Availability
 from schedules.bulk import change_runs, to_column
 from schedules.bulk_rows import split
 from schedules.models import Run, Schedule, from_epoch
@@ -106,8 +107,8 @@ class PlannedRun(NamedTuple):
 class Outcome:
     """What came of an attempt to start a claimed run: when QRS was called and answered, and what is next.
 
-    `session` is QRS's, and `next_try_at` the moment of the next attempt of a run that retries. `is_unanswered` says
-    that QRS was not reached or gave no answer, which tells of QRS and not of the task. `claimed_at` names the claim
+    `session` is QRS's, and `next_try_at` the moment of the next attempt of a run that retries. `availability`
+    and `retry_after` tell of QRS itself, and not of the task. `claimed_at` names the claim
     under which the attempt was made; without it, it is the one that the run has.
     """
 
@@ -118,7 +119,8 @@ class Outcome:
     session: uuid.UUID | None = None
     message: str = ""
     next_try_at: datetime | None = None
-    is_unanswered: bool = False
+    availability: Availability = Availability.UNCLEAR
+    retry_after: timedelta | None = None
     claimed_at: datetime | None = None
 
 

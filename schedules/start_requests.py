@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
 from uuid import UUID
 
 from django.utils import timezone
@@ -56,11 +58,12 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task that QRS did not start: the state of its run, and why."""
+    """A task that QRS did not start: the state of its run, why, and how long QRS does not want to be asked again."""
 
     task: NamedTask
     state: Run.State
     message: str
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,13 @@ def _start(request: StartRequest, *, message: str) -> StartReport:
         wanted = _find_wanted(request)
     except QrsError as error:
         _record_unasked(request, error)
-        raise _explain([str(error)], state=_state_of_lookup(error)) from error
+        raise _explain([str(error)], state=_state_of_lookup(error), waits=[error.retry_after]) from error
     tasks = wanted.list_tasks()
     if len(tasks) > MOST_STARTS:
         raise TooManyStartsError(len(tasks))
     outcomes = make_starts(tasks, message=message)
     failures = [
-        Failure(task, outcome.state, outcome.message)
+        Failure(task, outcome.state, outcome.message, outcome.retry_after)
         for task, outcome in outcomes.items()
         if outcome.state != Run.State.STARTED
     ]
@@ -167,7 +170,7 @@ def _record_unasked(request: StartRequest, error: QrsError) -> None:
     state = _state_of_lookup(error)
     allow_list = read_allow_list()
     ids = [str(task_id) for task_id in read_ids(request.task_ids).values() if allow_list.may_allow_task(str(task_id))]
-    record_uncalled(ids, state=state, message=str(error))
+    record_uncalled(ids, state=state, message=str(error), availability=error.availability)
 
 
 def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:
@@ -176,10 +179,11 @@ def _raise_unless_answered(failures: Sequence[Failure], *, asked: int) -> None:
     if len(failures) < asked or not states - {Run.State.REFUSED}:
         return
     state = Run.State.UNSURE if Run.State.UNSURE in states else Run.State.UNREACHABLE
-    raise _explain([failure.message for failure in failures if failure.state == state], state=state)
+    problems = [failure.message for failure in failures if failure.state == state]
+    raise _explain(problems, state=state, waits=[failure.retry_after for failure in failures])
 
 
-def _explain(problems: Sequence[str], *, state: Run.State) -> CallFailedError:
+def _explain(problems: Sequence[str], *, state: Run.State, waits: Sequence[timedelta | None] = ()) -> CallFailedError:
     more = f" So it was for {len(problems):,} tasks." if len(problems) > 1 else ""
     if state == Run.State.UNSURE:
         advice = "The task may have started: look in the Qlik Management Console before you send the request again."
@@ -187,7 +191,11 @@ def _explain(problems: Sequence[str], *, state: Run.State) -> CallFailedError:
         advice = "Nothing was started. Look whether QRS runs at QRS_URL, and send the request again."
     else:
         advice = "Nothing was started."
-    return CallFailedError(f"{problems[0]}{more} {advice}", is_reached=state != Run.State.UNREACHABLE)
+    is_reached = state != Run.State.UNREACHABLE
+    wait = max((ceil(wait.total_seconds()) for wait in waits if wait is not None), default=None)
+    return CallFailedError(
+        f"{problems[0]}{more} {advice}", is_reached=is_reached, retry_after=None if is_reached else wait
+    )
 
 
 def _state_of_lookup(error: QrsError) -> Run.State:

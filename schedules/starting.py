@@ -11,13 +11,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from qlik.errors import NotStartedError, OutcomeUnknownError, QrsError
+from qlik.errors import Availability, NotStartedError, OutcomeUnknownError, QrsError
 from qlik.filters import one_of
 from schedules import breaker, claims
 from schedules.claims import ClaimedRun
 from schedules.models import Run
 from schedules.patience import AWAY, insist
-from schedules.policies import Overlap
+from schedules.policies import LONGEST_PAUSE, Overlap
 from schedules.qrs import qrs_client
 from schedules.runs import Outcome
 
@@ -45,7 +45,6 @@ def start(run: ClaimedRun) -> Outcome:
             called_at=called_at,
             answered_at=timezone.now(),
             message=repr(error),
-            is_unanswered=True,
             claimed_at=run.claimed_at,
         )
     return Outcome(
@@ -55,17 +54,18 @@ def start(run: ClaimedRun) -> Outcome:
         answered_at=timezone.now(),
         session=session,
         message=run.message,
+        availability=Availability.WORKS,
         claimed_at=run.claimed_at,
     )
 
 
 def note_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Tell the circuit breaker what these attempts say about QRS itself."""
-    unanswered = [outcome for outcome in outcomes if outcome.is_unanswered]
-    if len(unanswered) < len(outcomes):
+    """Tell the circuit breaker what these attempts say about QRS itself; some say nothing."""
+    said = [outcome.availability for outcome in outcomes]
+    if Availability.WORKS in said:
         breaker.note_success(now=timezone.now())
-    elif unanswered:
-        breaker.note_failures(len(unanswered), error=unanswered[-1].message, now=timezone.now())
+    elif away := [outcome for outcome in outcomes if outcome.availability is Availability.AWAY]:
+        breaker.note_failures(len(away), error=away[-1].message, now=timezone.now())
 
 
 def probe_qrs(*, now: datetime) -> None:
@@ -78,12 +78,16 @@ def probe_qrs(*, now: datetime) -> None:
         breaker.note_success(now=timezone.now())
 
 
-def postpone(claimed: Sequence[ClaimedRun], *, now: datetime, problem: str = "") -> None:
+def postpone(
+    claimed: Sequence[ClaimedRun], *, now: datetime, problem: str = "", retry_after: timedelta | None = None
+) -> None:
     """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found.
 
-    `problem` says why they are not started now; without it, it is what was last heard of QRS.
+    `problem` says why they are not started now; without it, it is what was last heard of QRS. They wait for as long as
+    it has asked for with `retry_after`, up to the longest pause.
     """
-    until = now + POSTPONE_PAUSE * random.uniform(0.75, 1.25)  # noqa: S311
+    asked = min(retry_after or timedelta(0), LONGEST_PAUSE)
+    until = now + max(POSTPONE_PAUSE * random.uniform(0.75, 1.25), asked)  # noqa: S311
 
     def write() -> None:
         message = f"Waits for QRS. {problem or breaker.read_site().last_error}"
@@ -104,8 +108,10 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
     try:
         sessions = qrs_client().list_sessions(where=one_of(SESSION_TASK, asking))
     except QrsError as error:
-        _note_failure(error, now=now)
-        postpone([run for run in claimed if run.overlap is not Overlap.ALLOW], problem=str(error), now=now)
+        if error.availability is Availability.AWAY:
+            _note_failure(error, now=now)
+        waiting = [run for run in claimed if run.overlap is not Overlap.ALLOW]
+        postpone(waiting, problem=str(error), retry_after=error.retry_after, now=now)
         return [run for run in claimed if run.overlap is Overlap.ALLOW]
     running = {
         asking[session.task_id]: f"the task runs already, in session {session.id}"
@@ -131,11 +137,13 @@ def _call(task_id: UUID) -> UUID | None:
 
 
 def _judge_failure(run: ClaimedRun, error: QrsError, *, called_at: datetime, now: datetime) -> Outcome:
-    next_try_at = None
+    next_try_at, chance = None, random.random()  # noqa: S311
     if isinstance(error, OutcomeUnknownError):
         state = Run.State.UNSURE
     elif isinstance(error, NotStartedError):
-        next_try_at = run.retry.next_attempt_at(now, attempts=run.attempts + 1, chance=random.random())  # noqa: S311
+        next_try_at = run.retry.next_attempt_at(
+            now, attempts=run.attempts + 1, chance=chance, retry_after=error.retry_after
+        )
         state = Run.State.RETRYING if next_try_at else Run.State.UNREACHABLE
     else:
         state = Run.State.REFUSED
@@ -146,7 +154,7 @@ def _judge_failure(run: ClaimedRun, error: QrsError, *, called_at: datetime, now
         answered_at=now,
         message=str(error),
         next_try_at=next_try_at,
-        # 503 comes from a QRS that is there, but takes nothing
-        is_unanswered=state != Run.State.REFUSED and error.status in (None, 503),
+        availability=error.availability,
+        retry_after=error.retry_after,
         claimed_at=run.claimed_at,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from datetime import timedelta
 
 import pytest
 
 from qlik.errors import (
     TEXT_LENGTH,
+    Availability,
     CertificateError,
     NotStartedError,
     OutcomeUnknownError,
@@ -16,31 +18,55 @@ from qlik.errors import (
     error_for_status,
 )
 
+NOT_TAKEN = [408, 425, 429, 503]
+ELSEWHERE = [301, 302, 307, 308]
+REFUSED = sorted(set(range(400, 500)) - set(NOT_TAKEN))
+IN_DOUBT = sorted({100, 101, 103, 199, 200, 201, 204, 299, *range(300, 400), *range(500, 620), 999} - {*ELSEWHERE, 503})
+
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("statuses", "kind"),
     [
-        (503, NotStartedError),
-        (500, OutcomeUnknownError),
-        (501, OutcomeUnknownError),
-        (502, OutcomeUnknownError),
-        (504, OutcomeUnknownError),
-        (599, OutcomeUnknownError),
-        (302, RefusedError),
-        (400, RefusedError),
-        (401, RefusedError),
-        (403, RefusedError),
-        (404, RefusedError),
-        (405, RefusedError),
-        (429, RefusedError),
+        (NOT_TAKEN, NotStartedError),
+        ([*ELSEWHERE, *REFUSED], RefusedError),
+        (IN_DOUBT, OutcomeUnknownError),
     ],
+    ids=["not started", "refused", "in doubt"],
 )
-def test_the_status_decides_the_class(status: int, kind: type[QrsError]) -> None:
-    error = error_for_status(status=status, text="Nothing doing.")
-    assert type(error) is kind
-    assert error.status == status
-    assert error.text == "Nothing doing."
-    assert str(error).startswith(f"QRS answered {status}: Nothing doing.")
+def test_the_status_decides_the_class(statuses: list[int], kind: type[QrsError]) -> None:
+    for status in statuses:
+        error = error_for_status(status=status, text="Nothing doing.")
+        assert type(error) is kind, status
+        assert error.status == status
+        assert error.text == "Nothing doing."
+        assert str(error).startswith(f"QRS answered {status}: Nothing doing.")
+
+
+def test_what_is_refused_shows_that_qrs_works_but_not_what_servers_on_the_way_say() -> None:
+    said = {status: error_for_status(status=status, text="").availability for status in range(100, 620)}
+    works = [status for status, availability in said.items() if availability is Availability.WORKS]
+    away = [status for status, availability in said.items() if availability is Availability.AWAY]
+
+    assert works == [status for status in REFUSED if status not in (407, 421)]
+    assert away == [502, 503, 504]
+
+
+def test_no_answer_shows_that_qrs_is_away() -> None:
+    for kind in (NotStartedError, OutcomeUnknownError, CertificateError):
+        assert kind().availability is Availability.AWAY
+
+
+def test_an_answer_that_cannot_be_read_shows_nothing() -> None:
+    assert OutcomeUnknownError(status=200).availability is Availability.UNCLEAR
+    assert RefusedError(status=201).availability is Availability.WORKS, "a task that did not begin"
+
+
+def test_only_what_may_be_asked_again_says_when() -> None:
+    wait = timedelta(seconds=9)
+    asked = {
+        status for status in range(100, 620) if error_for_status(status=status, text="", retry_after=wait).retry_after
+    }
+    assert asked == set(NOT_TAKEN)
 
 
 def test_the_message_says_what_to_do_next() -> None:
