@@ -9,6 +9,10 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_ready
 
+from butler.celery_environment import ignore_celery_variables
+
+# Before Celery's command line looks for its options in them
+ignore_celery_variables()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "butler.settings")
 
 # What is imported stays: to look through it every seven hundred objects takes a tenth of the start

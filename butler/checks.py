@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.exceptions import ValidationError
 
 from butler.address import is_loopback
+from butler.celery_environment import ignored
 from butler.setting_names import UnknownName, list_unknown
 from qlik.errors import CertificateError
 from schedules.alert_sender import AlertUrlError, check_url
@@ -59,6 +60,14 @@ def check_allow_list(app_configs: object = None, **_: Any) -> list[checks.CheckM
 def check_names(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
     """Tell of names that look like settings and are none: nothing would happen, and nobody would know why."""
     return [_describe_unknown(unknown) for unknown in list_unknown()]
+
+
+@checks.register("security")
+def check_celery_variables(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Tell of variables that would overrule REDIS_URL for Celery alone, and are ignored."""
+    hint = "Take them out of the environment and of .env. REDIS_URL says where Redis is."
+    told = f"{', '.join(sorted(ignored))} in the environment: Celery would read this, and here it has no effect."
+    return [checks.Warning(told, hint=hint, id="butler.W003")] if ignored else []
 
 
 @checks.register(QRS_TAG, deploy=True)

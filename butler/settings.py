@@ -9,6 +9,7 @@ from celery.schedules import schedule as every
 from django.templatetags.static import static
 
 from butler import environment as settings_from
+from butler.celery_environment import ignore_celery_variables
 from butler.database_url import read_database
 
 BASE_DIR = settings_from.PROJECT_FOLDER
@@ -102,6 +103,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "schedules.middleware.ChunkedBodyMiddleware",
     "schedules.middleware.MethodOverrideMiddleware",
+    "schedules.middleware.StorableAddressMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -165,6 +167,7 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 
 # Celery
+ignore_celery_variables()
 CELERY_BROKER_URL = REDIS_URL
 if REDIS_URL.startswith("rediss:"):
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from schedules.exceptions import error_response
@@ -40,6 +40,22 @@ class ChunkedBodyMiddleware:
             logger.info("a body that came in chunks broke off: %r", error)
             return error_response(400, f"The chunks of the body are broken: {error}. Send it again.")
         return self.get_response(_with_body(request, body))
+
+
+class StorableAddressMiddleware:
+    """Refuse an address of the admin that has a NUL in it: PostgreSQL refuses to look for one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith("/admin/"):
+            return self.get_response(request)
+        texts = [request.path_info, *request.GET, *(value for _, values in request.GET.lists() for value in values)]
+        if any("\0" in text for text in texts):
+            told = "The address has the character U+0000, which nothing here can have. Leave it out."
+            return HttpResponse(told, status=400, content_type="text/plain")
+        return self.get_response(request)
 
 
 class MethodOverrideMiddleware:

@@ -32,6 +32,9 @@ MOST_RUNS = 2_147_483_647
 #: The longest reason for a pause or a maintenance
 LONGEST_REASON = 200
 
+#: Files and folders beside the zones: what this machine is set to, what nobody has set, and other ways to count seconds
+_NO_ZONES = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
+
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -45,7 +48,7 @@ def validate_cron(text: str) -> None:
 
 def validate_time_zone(name: str) -> None:
     """Refuse a name that the IANA time zone database does not have; upper and lower case count."""
-    if name not in _time_zone_names():
+    if name not in list_time_zones():
         raise ValidationError(
             f"{name!r} is not a time zone of the IANA database. Use a name such as Europe/Stockholm or UTC."
             f"{_similar_zone(name)}",
@@ -233,11 +236,13 @@ def _in_utc(moment: datetime) -> str:
 
 
 def _similar_zone(name: str) -> str:
-    by_folded = {zone.casefold(): zone for zone in _time_zone_names()}
+    by_folded = {zone.casefold(): zone for zone in list_time_zones()}
     wanted = name.strip().casefold().replace(" ", "_")
     return f" Did you mean {by_folded[wanted]}?" if wanted in by_folded else ""
 
 
 @cache
-def _time_zone_names() -> frozenset[str]:
-    return frozenset(available_timezones())
+def list_time_zones() -> frozenset[str]:
+    """Return the names of the IANA database that mean the same on every machine."""
+    kept = (name for name in available_timezones() if name.partition("/")[0] not in _NO_ZONES)
+    return frozenset(kept)

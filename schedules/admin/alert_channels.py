@@ -18,7 +18,6 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
@@ -26,6 +25,7 @@ from unfold.widgets import (
 )
 
 from schedules.admin import cells
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.forms import LinesField
 from schedules.admin.moments import format_distance, format_utc
 from schedules.alert_channels import get_channel, send_test
@@ -114,7 +114,7 @@ class ChannelForm(ChannelModelForm):
 
 
 @admin.register(AlertChannel)
-class AlertChannelAdmin(ModelAdmin):
+class AlertChannelAdmin(AddressedAdmin):
     form = ChannelForm
     list_display = ("listed_name", "state", "hears", "last_message")
     list_filter = ("is_enabled",)

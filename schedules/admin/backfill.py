@@ -15,9 +15,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.operations import GONE, origin_of
 from schedules.backfill import BackfillError, Occurrence, Preview, backfill, preview_backfill
 from schedules.instants import parse_instant
@@ -61,7 +61,7 @@ class BackfillForm(forms.Form):
     chosen = forms.CharField(widget=forms.HiddenInput)
 
 
-class BackfillPage(ModelAdmin):
+class BackfillPage(AddressedAdmin):
     """Adds the action and its page to the admin of schedules."""
 
     def get_urls(self) -> list[URLPattern]:

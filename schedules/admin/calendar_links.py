@@ -62,7 +62,7 @@ def _read_period(field: str, query: QueryDict) -> Period:
         texts = [text for part in _PARTS if (text := query.get(f"{field}__{part}"))]
         period = tuple(int(text) for text in texts)
         date(*period, *(1,) * (len(_PARTS) - len(period)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return ()
     return period
 

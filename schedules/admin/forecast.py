@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_GET
-from unfold.admin import ModelAdmin
 
+from schedules.admin.addresses import AddressedAdmin
 from schedules.forecast import Forecast, Peak, Per, forecast_load
 from schedules.load import find_heights
 from schedules.periods import PeriodError, parse_moment
@@ -32,7 +32,7 @@ class Column:
     words: str
 
 
-class ForecastPage(ModelAdmin):
+class ForecastPage(AddressedAdmin):
     """Adds the page to the admin of schedules."""
 
     def get_urls(self) -> list[URLPattern]:

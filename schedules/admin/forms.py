@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
-from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -17,7 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from schedules.admin.qlik_tasks import describe_task, read_properties, read_tags
 from schedules.models import Schedule
 from schedules.policies import Misfire, Overlap
-from schedules.validators import NO_TASK_ID, validate_dates
+from schedules.validators import NO_TASK_ID, list_time_zones, validate_dates
 
 if TYPE_CHECKING:
     ScheduleModelForm = forms.ModelForm[Schedule]
@@ -290,4 +289,4 @@ def clean_limits(form: ScheduleForm) -> dict[str, Any]:
 
 @cache
 def _time_zone_names() -> tuple[str, ...]:
-    return tuple(sorted(available_timezones()))
+    return tuple(sorted(list_time_zones()))

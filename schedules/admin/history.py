@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from schedules.admin import cells
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.calendar_links import list_calendar_links
 from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter
 from schedules.admin.moments import format_in_zone, format_milliseconds, format_span, format_utc
@@ -46,7 +46,7 @@ _MOMENTS = (
 )
 
 
-class HistoryAdmin(ModelAdmin):
+class HistoryAdmin(AddressedAdmin):
     """A list that grows without end and that nobody edits. No page of it counts the rows."""
 
     paginator = InfinitePaginator
@@ -135,12 +135,11 @@ class RunAdmin(StopButton, HistoryAdmin):
     empty_list_title = "No runs yet"
     empty_list_text = "A run appears here at the moment when a started schedule is due, or when you press “Run now”."
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         """Add the links to years, months and days, made without reading the rows in between."""
         due = Run.objects.order_by("due_at").values_list("due_at", flat=True)
         calendar = list_calendar_links("due_at", first=due.first(), last=due.last(), query=request.GET)
-        response: HttpResponse = super().changelist_view(request, (extra_context or {}) | {"calendar": calendar})
-        return response
+        return super().changelist_view(request, (extra_context or {}) | {"calendar": calendar})
 
     def match(self, term: str) -> Q:
         """Find by the Qlik task id, too."""

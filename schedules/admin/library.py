@@ -8,9 +8,12 @@ and a row that a schedule uses is shown but can neither be changed nor deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -24,10 +27,11 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from schedules.admin import cells
+from schedules.admin.addresses import AddressedAdmin
 from schedules.models import Schedule
 
 _SCHEDULES_NAMED = 20
@@ -58,7 +62,7 @@ class LibraryTaskInline(library.PeriodicTaskInline, TabularInline):
         return False
 
 
-class TimesAdmin(ModelAdmin):
+class TimesAdmin(AddressedAdmin):
     """Crontabs and the other kinds of times. Those that a schedule uses are read-only."""
 
     inlines = [LibraryTaskInline]
@@ -100,7 +104,7 @@ class TimesAdmin(ModelAdmin):
         return format_html_join(", ", "{}", links) or "none"
 
 
-class PeriodicTaskAdmin(library.PeriodicTaskAdmin, ModelAdmin):
+class PeriodicTaskAdmin(library.PeriodicTaskAdmin, AddressedAdmin):
     form = PeriodicTaskForm
     ordering = ("name",)
 
@@ -123,6 +127,24 @@ class IntervalScheduleAdmin(TimesAdmin, library.IntervalScheduleAdmin):
 
 class SolarScheduleAdmin(TimesAdmin, library.SolarScheduleAdmin):
     pass
+
+
+def _read_zone(value: str, *_: object) -> Any:
+    """Return the zone of a crontab row; for one that the database of zones does not have (any more) a stand-in.
+
+    The library's own reading fails for the whole list. The stand-in has the name, and no clock: these pages show and
+    compute nothing by it, and to save it is refused because it is not among the choices.
+    """
+    field = CrontabSchedule._meta.get_field("timezone")
+    try:
+        return field.to_python(value)
+    except (ValidationError, ValueError, OSError):
+        with resources.files("tzdata.zoneinfo").joinpath("Etc", "UTC").open("rb") as clock:
+            return ZoneInfo.from_file(clock, key=value)
+
+
+# The column has no hook for this. Only processes with pages load it: beat sets such a row aside.
+CrontabSchedule._meta.get_field("timezone").from_db_value = _read_zone
 
 
 def _without_schedules(tasks: QuerySet[PeriodicTask]) -> QuerySet[PeriodicTask]:

@@ -13,9 +13,9 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 
 from schedules.admin import cells
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.moments import format_distance
 from schedules.admin.operations import origin_of
 from schedules.maintenance import MaintenanceError, begin_maintenance, end_maintenance
@@ -60,7 +60,7 @@ class MaintenanceForm(MaintenanceModelForm):
 
 
 @admin.register(Maintenance)
-class MaintenanceAdmin(ModelAdmin):
+class MaintenanceAdmin(AddressedAdmin):
     """All the site has had, to be read; to add one is to begin it."""
 
     form = MaintenanceForm

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.contrib.auth import admin as django_admin
 from django.contrib.auth.models import Group, User
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from schedules.admin.addresses import AddressedAdmin
 
 if TYPE_CHECKING:
     DjangoUserAdmin = django_admin.UserAdmin[User]
@@ -19,7 +20,7 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, AddressedAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -27,5 +28,5 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(django_admin.GroupAdmin, ModelAdmin):
+class GroupAdmin(django_admin.GroupAdmin, AddressedAdmin):
     pass

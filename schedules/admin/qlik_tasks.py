@@ -16,11 +16,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
-from unfold.admin import ModelAdmin
 
 from qlik.errors import QrsError
 from qlik.execution import ExecutionStatus
 from schedules.admin import cells
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.filters import HasText
 from schedules.admin.moments import format_distance, format_utc
 from schedules.known_tasks import NoTasksError, find_task, last_read_at, refresh_tasks
@@ -80,7 +80,7 @@ class TaskTagFilter(admin.SimpleListFilter):
 
 
 @admin.register(QlikTask)
-class QlikTaskAdmin(ModelAdmin):
+class QlikTaskAdmin(AddressedAdmin):
     """Nobody edits tasks here; the Qlik Management Console is the place."""
 
     list_display = ("listed_name", "state", "listed_tags", "last_reload", "listed_id")
@@ -174,11 +174,9 @@ class QlikTaskAdmin(ModelAdmin):
             links.append(("and others",))
         return format_html_join(", ", "{}", links) or "none"
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         """Add how old the list is."""
-        context = (extra_context or {}) | {"age": _describe_age()}
-        response: HttpResponse = super().changelist_view(request, context)
-        return response
+        return super().changelist_view(request, (extra_context or {}) | {"age": _describe_age()})
 
     def get_urls(self) -> list[URLPattern]:
         """Add the address of the button, which takes POST only."""
@@ -199,7 +197,7 @@ class QlikTaskAdmin(ModelAdmin):
         return redirect("admin:schedules_qliktask_changelist")
 
 
-class TaskChoice(ModelAdmin):
+class TaskChoice(AddressedAdmin):
     """Adds to the admin of schedules what proposes tasks while somebody types."""
 
     def get_urls(self) -> list[URLPattern]:

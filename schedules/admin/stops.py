@@ -11,15 +11,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 
+from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.operations import origin_of
 from schedules.models import Run
 from schedules.stopping import stop_tasks
 from schedules.task_lookup import CallFailedError
 
 
-class StopButton(ModelAdmin):
+class StopButton(AddressedAdmin):
     """Adds the button and its address to the admin of runs; who may change schedules may press it."""
 
     change_form_outer_before_template = "schedules/run_panel.html"

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -271,3 +273,26 @@ def test_the_choice_of_tasks_is_offered_as_the_library_does(admin_client):
 
     assert "schedules.sweep_runs" in page
     assert json.loads(page.partition('id="readable-crontabs" type="application/json">')[2].partition("<")[0]) == {}
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "localtime", "Europe", "../../etc/passwd", "x" * 63])
+def test_a_zone_that_has_disappeared_breaks_no_page(admin_client, other_task, schedule, zone):
+    crontabs = CrontabSchedule.objects.filter(pk__in=[other_task.crontab_id, schedule.crontab_id])
+    assert update_column(crontabs, "timezone", zone) == 2
+
+    for path in (CRONTABS, TASKS, f"{TASKS}add/", f"{CRONTABS}{other_task.crontab_id}/change/"):
+        assert admin_client.get(path).status_code == 200, path
+    for path in (f"{CRONTABS}{schedule.crontab_id}/change/", f"{TASKS}{other_task.pk}/change/"):
+        assert admin_client.get(path).status_code == 200, path
+    assert zone in admin_client.get(CRONTABS).content.decode()
+    assert admin_client.get(f"{CRONTABS}{other_task.crontab_id}/delete/").status_code == 200
+
+
+def update_column(rows: QuerySet, column: str, text: str) -> int:
+    """Write a text that the column's own field would refuse."""
+    keys = list(rows.values_list("pk", flat=True))
+    table = rows.model._meta.db_table
+    with connection.cursor() as cursor:
+        for key in keys:
+            cursor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [text, key])  # noqa: S608
+    return len(keys)

@@ -90,6 +90,8 @@ def test_an_edit_is_saved_by_the_services(admin_client, make_schedule):
         ("cron_schedule", "61 * * * *"),
         ("cron_schedule", "* * * *"),
         ("timezone", "stockholm"),
+        ("timezone", "localtime"),
+        ("timezone", "Factory"),
         ("timezone", "europe/stockholm"),
         ("startup_state", "running"),
         ("misfire", "twice"),
