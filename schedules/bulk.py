@@ -34,13 +34,13 @@ def change_runs(
     *,
     states: Iterable[str],
     counts: str = "",
-    same: str = "",
+    until: str = "",
 ) -> int:
     """Write rows, whose first column is the key, where the run is still in one of the states; return how many were.
 
     They are written in the order of their keys, so that no two statements wait for each other. Of the column `counts`
-    one more is counted. The column `same`, one of `columns`, is not written: where a row has a value for it, the run
-    must have the same.
+    one more is counted. The column `until`, one of `columns`, is not written: where a row has a value for it, that of
+    the run must not be later.
     """
     # UUIDs are in the order of their digits, as in both databases
     in_order = iter(sorted(rows, key=itemgetter(0)))
@@ -48,17 +48,17 @@ def change_runs(
     changed = 0
     with connection.cursor() as cursor:
         while part := list(islice(in_order, _SIZE)):
-            update = _make_update(tuple(columns), len(part), tuple(states), counts, same, connection.vendor)
+            update = _make_update(tuple(columns), len(part), tuple(states), counts, until, connection.vendor)
             cursor.execute(update, give_values(columns, part))
             changed += cursor.rowcount
     return changed
 
 
 @lru_cache
-def _make_update(columns: Sequence[str], size: int, states: Iterable[str], counts: str, same: str, vendor: str) -> str:
+def _make_update(columns: Sequence[str], size: int, states: Iterable[str], counts: str, until: str, vendor: str) -> str:
     given = {_FIELDS[name].column: f"given.column{place}" for place, name in enumerate(columns[1:], 2)}
-    compared = given.pop(_FIELDS[same].column) if same else ""
-    condition = f" AND ({compared} IS NULL OR {_TABLE}.{same} = {compared})" if same else ""
+    limit = given.pop(_FIELDS[until].column) if until else ""
+    condition = f" AND ({limit} IS NULL OR {_TABLE}.{until} <= {limit})" if until else ""
     changes = [f"{name} = {value}" for name, value in given.items()]
     changes += [f"{counts} = {counts} + 1"] if counts else []
     names = ", ".join(f"'{state}'" for state in states)

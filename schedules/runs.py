@@ -247,7 +247,8 @@ def _write_outcomes(outcomes: Sequence[Outcome], *, states: Sequence[str]) -> in
         )
         for outcome in outcomes
     ]
-    return change_runs(_OUTCOME_COLUMNS, rows, states=states, counts="attempts", same="claimed_at")
+    # A later claim is another. An earlier moment is the same claim after the clock was set back
+    return change_runs(_OUTCOME_COLUMNS, rows, states=states, counts="attempts", until="claimed_at")
 
 
 def _list_unwritten(outcomes: Sequence[Outcome]) -> list[Outcome]:

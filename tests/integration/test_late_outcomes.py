@@ -117,6 +117,15 @@ def test_a_start_that_was_found_out_meanwhile_needs_no_word(caplog):
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("state", ["claimed", "unsure"])
+def test_a_claim_whose_moment_was_brought_back_with_the_clock_is_the_same(state):
+    run = make_run(Run.State(state), claimed_at=NOW - timedelta(days=3))
+
+    assert answer(run) == 0
+
+    assert (run.state, run.qrs_session) == ("started", SESSION)
+
+
 def test_of_many_only_the_late_one_is_written_late():
     on_time, late = make_run(Run.State.CLAIMED), make_run(Run.State.UNSURE)
     outcomes = [
