@@ -21,6 +21,7 @@ from django_celery_beat.models import PeriodicTasks
 
 from schedules.models import Lease, Run, ScheduleChange
 from schedules.policies import LONGEST_WAIT
+from schedules.zone_data import use_newest
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,11 @@ class PlannerLease:
             return False
         rival_free = Lease.objects.filter(token=lease.token, renewals=lease.renewals)
         taken = rival_free.update(
-            token=lease.token + 1, holder=self.holder, renewals=lease.renewals + 1, renewed_at=timezone.now()
+            token=lease.token + 1,
+            holder=self.holder,
+            renewals=lease.renewals + 1,
+            renewed_at=timezone.now(),
+            zone_data=use_newest().used,
         )
         if taken:
             self.token = lease.token + 1
@@ -146,8 +151,21 @@ class PlannerLease:
         if self._seen != (lease.token, lease.renewals):
             if self._seen is None:
                 logger.info("standing by for %s", lease.holder)
+                _compare_zone_data(lease)
             self._seen, self._seen_since = (lease.token, lease.renewals), time.monotonic()
         return time.monotonic() - self._seen_since >= LEASE_SECONDS
+
+
+def _compare_zone_data(lease: Lease) -> None:
+    ours = use_newest().used
+    if ours and lease.zone_data and ours != lease.zone_data:
+        logger.warning(
+            "%s computes with the time zones of %s, this beat would with those of %s: the hours of some zones may"
+            " change when it takes over. Install the same version of the package tzdata on both.",
+            lease.holder,
+            lease.zone_data,
+            ours,
+        )
 
 
 def name_this_process() -> str:

@@ -536,6 +536,8 @@ class Lease(models.Model):
     clock_sets = models.IntegerField(default=0)
     repeats_after = models.DateTimeField(null=True)
     repeats_until = models.DateTimeField(null=True)
+    # The edition of the time zone database that the leader computes with
+    zone_data = models.CharField(max_length=16, blank=True, default="")
 
     def __str__(self) -> str:
         return f"lease {self.token} of {self.holder or 'nobody'}"

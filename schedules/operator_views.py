@@ -172,6 +172,7 @@ def _describe_vitals(vitals: Vitals) -> dict[str, Any]:
             "renewals": leader.renewals,
             "renewedAt": _instant(leader.renewed_at),
             "ageSeconds": None if leader.age is None else leader.age.total_seconds(),
+            "timeZoneData": leader.zone_data or None,
         },
         "plannedThrough": _instant(vitals.planned_through),
         "startedSchedules": vitals.started_schedules,
@@ -187,6 +188,7 @@ def _describe_vitals(vitals: Vitals) -> dict[str, Any]:
             "reason": maintenance.reason,
         },
         "certificates": [{"file": str(c.file), "expiresAt": format_moment(c.expires_at)} for c in vitals.certificates],
+        "timeZoneData": {name: getattr(vitals.zone_data, name) or None for name in ("used", "package", "system")},
     }
 
 

@@ -21,6 +21,7 @@ from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
 from schedules.task_warnings import count_misdirected
+from schedules.zone_data import ZoneData, use_newest
 
 #: A leader renews its lease each second or two, and a standby takes over within five
 LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
@@ -48,13 +49,17 @@ _UNCLAIMED = (Run.State.PLANNED, Run.State.QUEUED)
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """The lease: whose it is, empty for nobody, and when it was last renewed; `age` is by the reader's clock."""
+    """The lease: whose it is, empty for nobody, and when it was last renewed; `age` is by the reader's clock.
+
+    `zone_data` is the edition of the time zone database that the leader computes with, empty where it is not known.
+    """
 
     holder: str = ""
     token: int = 0
     renewals: int = 0
     renewed_at: datetime | None = None
     age: timedelta | None = None
+    zone_data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Vitals:
     `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
     know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
     `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the channels
-    that alerts do not get through to.
+    that alerts do not get through to. `zone_data` is what the reading process computes with.
     """
 
     read_at: datetime
@@ -91,12 +96,14 @@ class Vitals:
     qrs: QrsSite
     misdirected_schedules: int
     alert_troubles: Sequence[AlertTrouble]
+    zone_data: ZoneData
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, in words, each with the next step; nothing for a service in good health."""
         return [
             *self._problems_of_leader(),
+            *self._problems_of_zones(),
             *self._problems_of_queue(),
             *self._problems_of_qrs(),
             *self._problems_of_certificates(),
@@ -135,6 +142,14 @@ class Vitals:
         elif self.leader.age > LONGEST_WITHOUT_LEADER:
             limit = f"{LONGEST_WITHOUT_LEADER.total_seconds():.0f} s"
             yield f"No beat has led for {self.leader.age.total_seconds():,.0f} s, more than {limit}. {advice}"
+
+    def _problems_of_zones(self) -> Iterator[str]:
+        theirs, ours = self.leader.zone_data, self.zone_data.used
+        if theirs and ours and theirs != ours:
+            yield (
+                f"Beat computes with the time zones of {theirs}, and this process with those of {ours}, so the hours of"
+                " some zones differ. Install the same version of the package tzdata on every host, and restart."
+            )
 
     def _problems_of_queue(self) -> Iterator[str]:
         if self.queue_length is None:
@@ -192,13 +207,14 @@ def read_vitals() -> Vitals:
         qrs=QrsSite.objects.filter(pk=1).first() or QrsSite(),
         misdirected_schedules=count_misdirected(),
         alert_troubles=list_troubles(now=now),
+        zone_data=use_newest(),
     )
 
 
 def _leader_of(lease: Lease, *, now: datetime) -> Leader:
     # The clock of the leader's machine may be ahead of ours
     age = None if lease.renewed_at is None else max(now - lease.renewed_at, timedelta(0))
-    return Leader(lease.holder, lease.token, lease.renewals, lease.renewed_at, age)
+    return Leader(lease.holder, lease.token, lease.renewals, lease.renewed_at, age, lease.zone_data)
 
 
 def _read_queue_length() -> int | None:

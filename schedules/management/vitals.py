@@ -35,6 +35,7 @@ def _facts_of(vitals: Vitals) -> Iterator[tuple[str, str]]:
     leader, waiting, through = vitals.leader, vitals.longest_waiting, vitals.planned_through
     renewed = "never renewed" if leader.age is None else f"renewed {_seconds(leader.age)} ago"
     yield "leader", f"{leader.holder or 'nobody'}, token {leader.token}, {renewed}"
+    yield "time zones", str(vitals.zone_data)
     yield "planned through", "nothing yet" if through is None else f"{through:%Y-%m-%d %H:%M:%S} UTC"
     yield "started schedules", f"{vitals.started_schedules:,}"
     queue = vitals.queue_length

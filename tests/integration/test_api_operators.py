@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from schedules import services
 from schedules.lease import PlannerLease
 from schedules.models import Absence, Maintenance, Run, Schedule
+from schedules.zone_data import use_newest
 from tests.conftest import ORIGIN
 from tests.integration.api_calls import add
 from tests.integration.certificates import write_certificates
@@ -180,6 +182,7 @@ class TestHealth:
             "maintenance": None,
             "warnings": [],
             "certificates": [],
+            "timeZoneData": {name: edition or None for name, edition in asdict(use_newest()).items()},
         }
 
     def test_it_says_what_is_wrong_and_what_is_under_way(self, client):

@@ -11,6 +11,7 @@ import pytest
 from schedules import services
 from schedules.lease import PlannerLease
 from schedules.models import Absence, Lease, Maintenance, Run, Schedule
+from schedules.zone_data import use_newest
 from tests.conftest import ORIGIN
 from tests.integration.api_calls import add
 from tests.integration.certificates import write_certificates
@@ -119,7 +120,8 @@ class TestStatus:
         lines = schedules("status").out.splitlines()
 
         assert re.fullmatch(r"leader              host/boot/1, token 1, renewed \d\.\d s ago", lines[0])
-        assert lines[1:] == [
+        assert lines[1] == f"time zones          {use_newest()}"
+        assert lines[2:] == [
             "planned through     2024-03-04 06:00:00 UTC",
             "started schedules   1",
             "messages on Redis   0",
