@@ -122,6 +122,13 @@ class _Loader(yaml.BaseLoader):
             raise yaml.composer.ComposerError(None, None, "found an alias; write the value out", alias.start_mark)
         return super().compose_node(parent, index)
 
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = cast("yaml.ScalarNode", cast("Any", super()).compose_scalar_node(anchor))
+        if node.style == '"':
+            # JSON, which is YAML too, escapes what is beyond U+FFFF as the two halves that UTF-16 has for it
+            node.value = node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return node
+
 
 class _Dumper(yaml.SafeDumper):
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

@@ -27,6 +27,7 @@ from unfold.widgets import (
 from schedules.admin import cells
 from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.forms import LinesField
+from schedules.admin.kept_texts import KeptTextsForm
 from schedules.admin.moments import format_distance, format_utc
 from schedules.alert_channels import get_channel, send_test
 from schedules.alert_models import EVENT_CHOICES
@@ -57,7 +58,7 @@ _URL_HELP = (
 )
 
 
-class ChannelForm(ChannelModelForm):
+class ChannelForm(KeptTextsForm, ChannelModelForm):
     url = forms.CharField(
         label="Apprise URL",
         max_length=2000,
@@ -110,7 +111,7 @@ class ChannelForm(ChannelModelForm):
 
     def clean_url(self) -> str:
         """Keep the URL where none was typed."""
-        return self.cleaned_data["url"] or self.instance.url
+        return str(self.cleaned_data["url"] or self.instance.url)
 
 
 @admin.register(AlertChannel)

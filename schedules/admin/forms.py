@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from schedules.admin.kept_texts import KeptTextsForm
 from schedules.admin.qlik_tasks import describe_task, read_properties, read_tags
 from schedules.models import Schedule
 from schedules.policies import Misfire, Overlap
@@ -114,7 +115,7 @@ class LinesField(forms.CharField):
         return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
 
 
-class ScheduleForm(ScheduleModelForm):
+class ScheduleForm(KeptTextsForm, ScheduleModelForm):
     tags = LinesField(
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 3}),

@@ -166,6 +166,49 @@ def test_the_form_of_an_unchanged_schedule_changes_nothing(admin_client, make_sc
     assert ScheduleChange.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("title", "  Morning load "),
+        ("title", "   "),
+        ("title", "Two\nlines"),
+        ("title", "Two\r\nlines\n"),
+        ("title", "\ttab\u00a0and\u3000wide spaces\u2003"),
+        ("cron_schedule", "  0 6 * * *  "),
+        ("cron_schedule", "0\t6  * * *\n"),
+        ("cron_schedule", "\u00a00 6 * * *"),
+    ],
+)
+def test_a_text_that_nobody_touched_keeps_its_white_space(admin_client, make_schedule, field, text):
+    schedule = make_schedule(**{field: text})
+    values = values_of(admin_client, schedule)
+    # As the inputs of a browser send it
+    values[field] = "".join(text.splitlines())
+
+    assert admin_client.post(change_path(schedule), values).status_code == 302
+    assert ScheduleChange.objects.count() == 1
+    assert admin_client.post(change_path(schedule), values | {"max_runs": "5"}).status_code == 302
+    assert getattr(Schedule.objects.get(), field) == text
+
+
+def test_what_is_typed_is_trimmed(admin_client, make_schedule):
+    schedule = make_schedule(title=" Old ")
+
+    values = values_of(admin_client, schedule) | {"title": " New ", "cron_schedule": " 0 7 * * * "}
+    assert admin_client.post(change_path(schedule), values).status_code == 302
+
+    after = Schedule.objects.get()
+    assert (after.title, after.cron_schedule) == ("New", "0 7 * * *")
+
+
+def test_white_space_alone_is_no_name(admin_client, make_schedule):
+    schedule = make_schedule()
+    values = values_of(admin_client, schedule)
+
+    assert list(errors_of(admin_client.post(change_path(schedule), values | {"title": "  "}))) == ["title"]
+    assert list(errors_of(admin_client.post(ADD, SOUND | {"title": "  "}))) == ["title"]
+
+
 def test_what_only_the_services_refuse_is_shown_on_the_page(admin_client, make_schedule):
     schedule = make_schedule()
     values = values_of(admin_client, schedule)

@@ -295,6 +295,8 @@ def test_all_that_is_wrong_is_told_at_once_with_its_place(write):
         ("tags", "Sales", "'Sales' is not a list of texts"),
         ("name", "[a, b]", '["a", "b"] is not a text'),
         ("id", "' a'", "' a' cannot be an id"),
+        ("name", '"\\ud83d"', "The text has the character U+D83D, which cannot be stored. Leave it out."),
+        ("tags", '["\\ude00\\ud83d"]', "has the character U+DE00, which cannot be stored"),
         ("timezone", "localtime", "'localtime' is not a time zone"),
         ("timezone", "Factory", "'Factory' is not a time zone"),
         ("id", "a/stop", "its end has a meaning of its own"),

@@ -107,6 +107,25 @@ def test_a_key_without_a_value_is_a_key_left_out(nothing):
 
 
 @pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('"\\ud83d\\ude00"', "😀"),
+        ('"a\\uD83D\\uDE00\\ud83d\\ude01b"', "a😀😁b"),
+        ('"\\ud83d\\\n      \\ude00"', "😀"),
+        ('"\\U0001F600"', "😀"),
+        ('"\\ufeff\\ud83d\\ude00"', "\ufeff😀"),
+        ('"\\ud83d"', "\ud83d"),
+        ('"\\ude00\\ud83d"', "\ude00\ud83d"),
+        ('"\\ud83d \\ude00"', "\ud83d \ude00"),
+        ("'\\ud83d\\ude00'", r"\ud83d\ude00"),
+    ],
+)
+def test_the_halves_in_which_json_escapes_a_character_are_joined(written, text):
+    """A half alone is left for the rules of texts to refuse."""
+    assert read_one(f"name: {written}", f"tags: [{written}]").values == {"name": text, "tags": [text]}
+
+
+@pytest.mark.parametrize(
     ("value", "problem"),
     [
         ("{a: b}", "A text is wanted here, not a mapping."),
