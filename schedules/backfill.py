@@ -11,6 +11,7 @@ from math import ceil
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from schedules import runs
@@ -71,6 +72,13 @@ class _Wish(NamedTuple):
 
 class BackfillError(ValueError):
     """A backfill that was asked for cannot be made."""
+
+
+class Cancellation(NamedTuple):
+    """What came of taking back a backfill: how many runs do not start any more, and how many have and are not over."""
+
+    cancelled: int
+    in_hand: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,41 @@ def backfill(
         raise BackfillError(f"{problem} {_ADVICE}")
     parts = (wishes[start : start + _PART_SIZE] for start in range(0, len(wishes), _PART_SIZE))
     return sum(_plan(part, again=again, origin=origin) for part in parts)
+
+
+def count_waiting(
+    public_ids: Iterable[str], *, from_at: datetime | None = None, until_at: datetime | None = None
+) -> int:
+    """Return how many runs `cancel_backfill` would cancel now; raises UnknownScheduleError and PeriodError."""
+    pks = [schedule.pk for schedule in _list_schedules(public_ids)]
+    which = _which(from_at=from_at, until_at=until_at)
+    return Run.objects.filter(which, state__in=runs.UNCLAIMED, schedule_id__in=pks).count()
+
+
+def cancel_backfill(
+    public_ids: Iterable[str], *, origin: Origin, from_at: datetime | None = None, until_at: datetime | None = None
+) -> Cancellation:
+    """Take back the backfills of these schedules: skip the runs that no worker has in hand; another one may make them.
+
+    With instants only those of runs that were due from the one to the other, both included. What a worker has in hand,
+    and what Qlik Sense has begun, goes on. Raises UnknownScheduleError and PeriodError.
+    """
+    which = _which(from_at=from_at, until_at=until_at)
+    message = f"The backfill was cancelled by {origin.actor or 'somebody'}, {origin.source.label}."
+    with editing():
+        pks = [schedule.pk for schedule in _list_schedules(public_ids)]
+        cancelled = runs.skip_unclaimed(pks, message=message, which=which)
+        left = Run.objects.filter(which, closed_at__isnull=True, claimed_at__isnull=False, schedule_id__in=pks)
+        return Cancellation(cancelled, left.count())
+
+
+def _which(*, from_at: datetime | None, until_at: datetime | None) -> Q:
+    """Return what the runs of backfills are that were due in a time, each end of which may be open."""
+    if from_at and until_at:
+        check_order(from_at=from_at, until_at=until_at)
+    is_late = Q(due_at__gte=from_at) if from_at else Q()
+    is_early = Q(due_at__lte=until_at) if until_at else Q()
+    return Q(reason=Run.Reason.BACKFILL) & is_late & is_early
 
 
 def _plan(wishes: Sequence[_Wish], *, again: bool, origin: Origin) -> int:

@@ -25,8 +25,8 @@ from schedules.policies import (
     maintenance_message,
     pause_message,
 )
-from schedules.runs import NOT_STARTED, OCCURRENCES, change_rows, move_runs
-from schedules.schedule_rules import Rule, make_retry, read_rules
+from schedules.runs import ASKED_FOR, NOT_STARTED, OCCURRENCES, change_rows, move_runs
+from schedules.schedule_rules import Rule, find_closures, make_retry, may_go_on, read_rules
 from schedules.turns import take_turn
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 WAIT_PAUSE = timedelta(seconds=30)
 #: So long a claim of a process that lives is waited for, though it is not renewed: the process may be frozen
 LIVING_LIMIT = timedelta(hours=6)
+
+
+_CLOSED = "The schedule was stopped, paused or deleted before it could be started."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ class ClaimedRun:
     reason: str
     message: str
     attempts: int
+    planned_at: datetime
     was_postponed: bool
+    was_claimed: bool
     tried_from: datetime | None
     retry: Retry
     overlap: Overlap = Overlap.ALLOW
@@ -84,6 +89,7 @@ _RUN_COLUMNS = (
     "message",
     "attempts",
     "next_try_at",
+    "claimed_at",
 )
 
 
@@ -227,7 +233,9 @@ def _make_claim(row: Sequence[Any], rule: Rule | None, *, now: datetime) -> Clai
         reason=values["reason"],
         message=values["message"],
         attempts=values["attempts"],
+        planned_at=values["planned_at"],
         was_postponed=values["next_try_at"] is not None,
+        was_claimed=values["claimed_at"] is not None,
         tried_from=tried_from if is_late else None,
         retry=make_retry(rule, tried_from=tried_from),
         overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
@@ -270,12 +278,14 @@ def _reasons_to_drop(
     """Return why some of the runs are not to be started any more, by their keys."""
     if waiting and (maintenance := Maintenance.current_at(now)):
         return {run.id: maintenance_message(maintenance.reason) for run in waiting}
-    occurrences = [run for run in waiting if run.reason in OCCURRENCES]
-    return {
-        run.id: reason
-        for run in occurrences
-        if (reason := _reason_to_drop(run, rules.get(run.schedule_pk or 0), now=now))
-    }
+    pairs = [(run, rules.get(run.schedule_pk or 0)) for run in waiting]
+    reasons = {run.id: _reason_to_drop(run, rule, now=now) for run, rule in pairs if run.reason in OCCURRENCES}
+    # What a worker had in hand when its schedule was stopped, paused or deleted; what waited was skipped then
+    had = [run for run, rule in pairs if run.was_claimed and run.reason in ASKED_FOR and not may_go_on(rule, now=now)]
+    closed_at = find_closures({run.schedule_pk for run in had if run.schedule_pk})
+    late = (run for run in had if closed_at.get(run.schedule_pk or 0, run.planned_at) > run.planned_at)
+    reasons |= dict.fromkeys((run.id for run in late), _CLOSED)
+    return {run_id: reason for run_id, reason in reasons.items() if reason}
 
 
 def _reason_to_drop(run: ClaimedRun, rule: Rule | None, *, now: datetime) -> str:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from schedules.backfill import Occurrence, Preview, backfill, preview_backfill
+from schedules.backfill import Occurrence, Preview, backfill, cancel_backfill, preview_backfill
 from schedules.changes import Origin
 from schedules.forecast import Forecast, Peak, Per, forecast_load
 from schedules.models import ScheduleChange
@@ -37,7 +37,7 @@ class OperatorView(APIView):
 
 
 class BackfillView(OperatorView):
-    """What a schedule has not run in a time gone by."""
+    """What a schedule has not run in a time gone by, and what was asked to make up for it."""
 
     def get(self, request: Request, public_id: str) -> Response:
         """Answer with the occurrences of the time, and what the ledger has for each."""
@@ -48,6 +48,11 @@ class BackfillView(OperatorView):
         """Plan the runs that are missing."""
         values = _read_backfill(request.data)
         return Response({"planned": backfill([public_id], **values, origin=origin_of(request))})
+
+    def delete(self, request: Request, public_id: str) -> Response:
+        """Cancel the runs that have not started, of a time or all of them."""
+        done = cancel_backfill([public_id], **_read_open_period(request.query_params), origin=origin_of(request))
+        return Response({"cancelled": done.cancelled, "inHand": done.in_hand})
 
 
 class ForecastView(OperatorView):
@@ -78,6 +83,14 @@ def _read_period(asked: Mapping[str, str]) -> dict[str, datetime]:
         if name not in asked:
             raise ParseError(f"The parameter {name} is missing. Give from and until, such as 2026-03-29T06:00:00Z.")
     return {f"{name}_at": parse_moment(asked[name], name=name) for name in _PERIOD}
+
+
+def _read_open_period(asked: Mapping[str, str]) -> dict[str, datetime]:
+    """Return from and until as far as they are given; what is mistyped is refused, for it would widen what is meant."""
+    for name in asked:
+        if name not in _PERIOD:
+            raise ParseError(f"There is no parameter {name[:60]!r}. Give from and until, one of them, or none for all.")
+    return {f"{name}_at": parse_moment(asked[name], name=name) for name in _PERIOD if name in asked}
 
 
 def _read_per(text: str) -> Per:

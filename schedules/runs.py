@@ -49,6 +49,10 @@ _ENDS = (
 NOT_STARTED = (Run.State.SKIPPED, Run.State.REFUSED, Run.State.UNREACHABLE)
 #: The reasons of runs that beat planned
 OCCURRENCES = (Run.Reason.SCHEDULED, Run.Reason.CATCH_UP, Run.Reason.REPEATED)
+#: The reasons of runs of a schedule that somebody asked for
+ASKED_FOR = (Run.Reason.MANUAL, Run.Reason.BACKFILL)
+#: What does not start any more when its schedule is stopped, paused or deleted
+_LEFT_WITH_SCHEDULE = ~Q(reason=Run.Reason.MANUAL) | Q(state__in=POSTPONED)
 #: Rows that are moved at a time
 _MOVE_SIZE = 5000
 #: Schedules of one query; of more, all runs that wait are looked through
@@ -297,11 +301,15 @@ def resume_due(*, now: datetime) -> int:
     return move_runs(Run.objects.filter(is_due, state__in=POSTPONED), state=Run.State.PLANNED)
 
 
-def skip_unclaimed(schedule_pks: Collection[int], *, message: str) -> int:
-    """Skip the occurrences of these schedules that no worker has claimed; return how many."""
+def skip_unclaimed(schedule_pks: Collection[int], *, message: str, which: Q | None = None) -> int:
+    """Skip the runs of these schedules that no worker has claimed, backfills among them; return how many.
+
+    A run that somebody has asked for a moment ago is left alone, but not one that waits to be tried again. `which` asks
+    for others.
+    """
     if not schedule_pks:
         return 0
-    rows = Run.objects.filter(state__in=UNCLAIMED, reason__in=OCCURRENCES)
+    rows = Run.objects.filter(which or _LEFT_WITH_SCHEDULE, state__in=UNCLAIMED)
     if len(schedule_pks) <= _MOST_NAMED:
         return move_runs(rows.filter(schedule_id__in=schedule_pks), state=Run.State.SKIPPED, message=message)
     wanted = set(schedule_pks)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
+from django.db.models import Max
 
-from schedules.models import Run, Schedule
+from schedules.models import Run, Schedule, ScheduleChange
 from schedules.policies import Retry, could_be_tried_from
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,20 @@ def read_rules(schedule_pks: Collection[int]) -> Mapping[int, Rule]:
             logger.exception("the row of schedule %s cannot be read; its runs are skipped", *schedule_pks)
             return {}
         return {pk: rule for alone in schedule_pks for pk, rule in read_rules([alone]).items()}
+
+
+def may_go_on(rule: Rule | None, *, now: datetime) -> bool:
+    """Return whether a schedule is neither stopped nor paused, nor gone."""
+    return rule is not None and rule.enabled and not (rule.paused_until and rule.paused_until > now)
+
+
+def find_closures(schedule_pks: Collection[int]) -> Mapping[int, datetime]:
+    """Return when somebody last stopped, paused or deleted each of the schedules; of none that nobody did."""
+    if not schedule_pks:
+        return {}
+    actions = (ScheduleChange.Action.STOP, ScheduleChange.Action.PAUSE, ScheduleChange.Action.DELETE)
+    rows = ScheduleChange.objects.filter(schedule_pk__in=schedule_pks, action__in=actions).order_by()
+    return dict(rows.values_list("schedule_pk").annotate(Max("changed_at")))
 
 
 def read_retry(run_id: uuid.UUID, *, now: datetime) -> Retry:

@@ -194,12 +194,15 @@ def start_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list
 def stop_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> list[Schedule]:
     """Stop the schedules with these ids, or all for None, and return them in order of creation.
 
-    Runs that wait for a worker are skipped, so nothing starts after this call but what a worker has in hand.
+    Runs that wait for a worker are skipped, backfills among them, so nothing starts after this call but what a worker
+    has in hand and what somebody asks for by hand.
     Raises UnknownScheduleError, and then stops none.
     """
     with editing() as now:
         wanted = _choose(public_ids)
         _stop([one for one in wanted if one.enabled], at=now, origin=origin)
+        # Those that were stopped already may have been backfilled since
+        _skip_stopped([one for one in wanted if not one.enabled], which=Q(reason=Run.Reason.BACKFILL))
     return _read(wanted, are_all=public_ids is None)
 
 
@@ -209,7 +212,8 @@ def pause_schedules(
     """Skip what is due up to `until` for the schedules with these ids, or for all with None; return them.
 
     Started ones stay started, and a pause that is there already is replaced. Runs that wait for a worker are
-    skipped. Raises ValidationError for an `until` that has passed, UnknownScheduleError; then none is paused.
+    skipped, backfills among them. Raises ValidationError for an `until` that has passed,
+    UnknownScheduleError; then none is paused.
     """
     with editing() as now:
         validate_closure(until=until, reason=reason, now=now)
@@ -237,7 +241,10 @@ def resume_schedules(public_ids: Iterable[str] | None, *, origin: Origin) -> lis
 
 
 def delete_schedules(public_ids: Iterable[str], *, origin: Origin) -> None:
-    """Delete the schedules with these ids; their runs stay in the ledger. Raises UnknownScheduleError."""
+    """Delete the schedules with these ids; their runs stay in the ledger, and those that wait for a worker are skipped.
+
+    Raises UnknownScheduleError.
+    """
     with editing() as now:
         doomed = _choose(public_ids)
         pks = [one.pk for one in doomed]
@@ -274,10 +281,14 @@ def _start(stopped: Sequence[_Chosen], *, at: datetime, origin: Origin) -> None:
 
 
 def _stop(started: Sequence[_Chosen], *, at: datetime, origin: Origin) -> None:
-    pks = [one.pk for one in started]
-    set_values(pks, enabled=False)
-    runs.skip_unclaimed(pks, message="The schedule was stopped before a worker took it.")
+    set_values([one.pk for one in started], enabled=False)
+    _skip_stopped(started)
     record_changes(_name(started), action=Action.STOP, origin=origin, at=at)
+
+
+def _skip_stopped(stopped: Sequence[_Chosen], *, which: Q | None = None) -> None:
+    message = "The schedule was stopped before a worker took it."
+    runs.skip_unclaimed([one.pk for one in stopped], message=message, which=which)
 
 
 def _diff(before: Schedule, after: Schedule) -> dict[str, list[object]]:

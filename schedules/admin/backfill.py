@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.operations import GONE, origin_of
-from schedules.backfill import BackfillError, Occurrence, Preview, backfill, preview_backfill
+from schedules.backfill import BackfillError, Occurrence, Preview, backfill, cancel_backfill, preview_backfill
 from schedules.instants import parse_instant
 from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule
@@ -76,6 +76,19 @@ class BackfillPage(AddressedAdmin):
         chosen = ",".join(map(str, queryset.order_by("pk").values_list("pk", flat=True)))
         initial = {"from_at": until_at - timedelta(hours=1), "until_at": until_at, "chosen": chosen}
         return self._show_backfill(request, BackfillForm(initial=initial))
+
+    @admin.action(description="Cancel backfills", permissions=["change"])
+    def cancel_backfill_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        """Take back the runs of backfills that have not started."""
+        try:
+            done = cancel_backfill(queryset.values_list("name", flat=True), origin=origin_of(request))
+        except UnknownScheduleError:
+            messages.error(request, f"Nothing was done. {GONE}")
+            return
+        sentences = [f"{_count(done.cancelled, 'run')} cancelled." if done.cancelled else "No run of a backfill waits."]
+        if done.in_hand:
+            sentences.append(f"{_count(done.in_hand, 'run')} cannot be taken back any more, for a worker has them.")
+        messages.add_message(request, messages.SUCCESS if done.cancelled else messages.INFO, " ".join(sentences))
 
     def backfill_view(self, request: HttpRequest) -> HttpResponseBase:
         """Show what there is to run, and run it when the button for that was pressed."""

@@ -74,6 +74,7 @@ class ScheduleAdmin(TaskChoice, BackfillPage, ForecastPage):
         "run_selected",
         "stop_reload_selected",
         "backfill_selected",
+        "cancel_backfill_selected",
     )
     readonly_fields = ("listed_tags", "public_id", "preview")
     change_form_outer_before_template = "schedules/schedule_panel.html"

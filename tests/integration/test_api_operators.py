@@ -110,7 +110,7 @@ class TestBackfill:
     def test_other_methods_are_told_which_are_possible(self, client):
         assert_refused(client.put(PATH), 405, "Use GET or POST")
         answer = client.options(PATH)
-        assert (answer.status_code, answer.content, answer["Allow"]) == (204, b"", "GET, POST, HEAD, OPTIONS")
+        assert (answer.status_code, answer.content, answer["Allow"]) == (204, b"", "GET, POST, DELETE, HEAD, OPTIONS")
 
     @pytest.mark.parametrize("public_id", ["backfill", "a/backfill"])
     def test_no_id_can_end_as_its_path_does(self, public_id):
