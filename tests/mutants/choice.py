@@ -32,6 +32,7 @@ _NAMES: Mapping[str, str] = {
     "backfill": "backfill targets",
     "lease": "lease long_passes publisher beat beat_reads worker",
     "planner": f"{_PLANNING} lease beat_reads beat",
+    "passes": f"{_PLANNING} beat_reads",
     "entries": f"{_PLANNING} maintenance pauses",
     "absences": "absences absence_slices clock_steps targets clock_leaps",
     "set_backs": "clock_leaps clock_steps",
@@ -41,6 +42,7 @@ _NAMES: Mapping[str, str] = {
     "bulk": "ledger following lock_order worker late_outcomes start_slices",
     "closing": "closing overlap turns",
     "claims": f"ledger {_CALLS} allow_list late_outcomes retry_deadlines start_slices following lock_order",
+    "schedule_rules": "ledger retries retry_deadlines overlap turns what_qrs_began worker",
     "turns": "overlap turns what_qrs_began closing",
     "breaker": "retries what_qrs_began worker vitals",
     "starting": f"{_CALLS} retry_deadlines start_slices api_start_tasks",
@@ -53,7 +55,7 @@ _NAMES: Mapping[str, str] = {
     "stopping": "api_stop_tasks targets",
 }
 _WITH_LOCKS = (
-    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance planner "
+    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance passes planner "
     "publisher recording request_calls runs schedule_rows services set_backs start_requests starting stopping tasks "
     "turns"
 )

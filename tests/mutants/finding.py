@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.mutants.mutant import Change, Mutant, Text, name_mutants
 from tests.mutants.operators import OPERATORS, Optional, move_number
 
+#: The kinds that nobody sees when he reads the code
+_WORST = ("leave out", "without")
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,9 +42,16 @@ def choose_fairly(mutants: Sequence[Mutant], *, number: int, seed: str) -> list[
     kinds: dict[str, list[Mutant]] = {}
     for mutant in shuffled:
         kinds.setdefault(mutant.change.kind, []).append(mutant)
-    in_turn = chain.from_iterable(zip_longest(*(kinds[kind] for kind in sorted(kinds))))
+    ways = [way for kind in sorted(kinds) for way in _split(kinds[kind], kind=kind)]
+    in_turn = chain.from_iterable(zip_longest(*ways))
     chosen = [mutant for mutant in in_turn if mutant is not None][:number]
     return sorted(chosen, key=lambda mutant: (mutant.line, mutant.name))
+
+
+def _split(mutants: Sequence[Mutant], *, kind: str) -> list[Sequence[Mutant]]:
+    """Return the mutants of a kind in as many parts as they are to have turns."""
+    turns = 2 if kind in _WORST else 1
+    return [mutants[number::turns] for number in range(turns)]
 
 
 def _find_changes(text: Text) -> Iterator[tuple[str, int, Change]]:
@@ -78,8 +87,16 @@ def _says_nothing(node: ast.AST) -> bool:
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     is_typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     is_log = isinstance(node, ast.Expr) and ast.unparse(node).startswith("logger.")
+    is_line = isinstance(node, ast.FunctionDef) and node.name.startswith("_log")
     is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-    return is_text or is_typing or is_log or is_all or isinstance(node, ast.Import | ast.ImportFrom | ast.arguments)
+    return (
+        is_text
+        or is_typing
+        or is_log
+        or is_line
+        or is_all
+        or isinstance(node, ast.Import | ast.ImportFrom | ast.arguments)
+    )
 
 
 @cache

@@ -63,6 +63,8 @@ _STATES = {
     "QUEUE": "SKIP",
     "ALLOW": "SKIP",
 }
+#: Keywords that say in which shape something is wanted
+_PLAIN = ("flat", "strict", "compare", "default", "frozen", "slots", "kw_only")
 _SQL = (
     r" ON CONFLICT DO NOTHING",
     r" FOR UPDATE",
@@ -129,7 +131,8 @@ def negate(node: ast.AST, text: Text, optional: Optional) -> Iterator[Change]:
 
 def move_border(node: ast.AST, text: Text, optional: Optional) -> Iterator[Change]:
     """Let a comparison count its border, or not."""
-    if not isinstance(node, ast.Compare):
+    if not isinstance(node, ast.Compare) or "monotonic()" in text.of(node):
+        # No clock stands still on a border
         return
     for operation, (left, right) in zip(node.ops, pairwise([node.left, *node.comparators]), strict=True):
         start, end = text.span(left)[1], text.span(right)[0]
@@ -193,8 +196,9 @@ def change_state(node: ast.AST, text: Text, optional: Optional) -> Iterator[Chan
 
 def change_answer(node: ast.AST, text: Text, optional: Optional) -> Iterator[Change]:
     """Answer yes for no, or do nothing at all where nothing is answered."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield text.replace("answer", node, str(not node.value))
+    is_named = isinstance(node, ast.keyword) and node.arg not in _PLAIN
+    if (is_named or isinstance(node, ast.Return | ast.Assign)) and type(_value_of(node)) is bool:
+        yield text.replace("answer", node.value, str(not _value_of(node)), shown=f"{text.of(node)} turned round")
     if isinstance(node, ast.FunctionDef) and not _answers(node) and len(node.body) > 1:
         first = node.body[1 if ast.get_docstring(node) else 0]
         start = text.span(first)[0]
@@ -237,6 +241,10 @@ OPERATORS: Sequence[Operator] = (
 
 def _name_of(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _value_of(node: ast.AST) -> object:
+    return getattr(getattr(node, "value", None), "value", None)
 
 
 def _is_log(node: ast.AST) -> bool:
