@@ -59,6 +59,7 @@ QRS_JWT = settings_from.read_secret("QRS_JWT").strip()
 QRS_HEADER_NAME = settings_from.read_text("QRS_HEADER_NAME")
 QRS_USER = settings_from.read_text("QRS_USER", "Internal\\sa_repository")
 QRS_START_CALL = settings_from.read_choice("QRS_START_CALL", default="synchronous", allowed=("synchronous", "plain"))
+QRS_IN_DOUBT = settings_from.read_choice("QRS_IN_DOUBT", default="wait", allowed=("wait", "unknown"))
 QRS_VERIFY = settings_from.read_choice(
     "QRS_VERIFY", default="full", allowed=("full", "chain", "off"), also={"true": "full", "false": "off"}
 )

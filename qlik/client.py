@@ -6,14 +6,15 @@ the caller's decision.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from http import HTTPMethod, HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
+from qlik.clocks import ClockReading
 from qlik.documents import (
     Document,
     ExecutionResult,
@@ -32,13 +33,15 @@ from qlik.settings import QrsSettings
 from qlik.texts import load_json
 from qlik.transport import Answer, Call
 
+logger = logging.getLogger(__name__)
+
 NO_SESSION = UUID(int=0)
 #: The longest filter of one call, in characters as a URL has them: some 110 ids. Longer ones are split, so that a
 #: request's first line stays below the 8 KB that servers and proxies on the way take.
 FILTER_LENGTH = 7_000
 
-# What reading an answer raises when it is not what it should be
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+# What reading an answer raises when it is not what it should be, or lists nested too deeply
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class Identified(Protocol):
@@ -50,6 +53,12 @@ class Identified(Protocol):
 
 
 Row = TypeVar("Row", bound=Identified)
+
+
+class Rows(list[Row]):
+    """The rows of an answer; `unreadable` is how many more there were."""
+
+    unreadable = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,9 @@ class QrsClient:
         self.close()
 
     @property
-    def clock_offset(self) -> timedelta:
-        """How far QRS's clock is ahead of this one, within two seconds; known after the first list."""
-        return self._hosts.clock_offset
+    def clock(self) -> ClockReading:
+        """How far QRS's clock is ahead of this one, as its last list told."""
+        return self._hosts.clock
 
     def close(self) -> None:
         """Close the kept-alive connections."""
@@ -140,24 +149,28 @@ class QrsClient:
         except UNREADABLE as error:
             raise _unreadable(answer) from error
 
-    def list_sessions(self, *, where: Filter | str = "") -> list[ExecutionSession]:
-        """Return the runs that are not over and pass the filter, one call for some 110 ids."""
-        return self._list("/qrs/executionsession/full", read_session, where)
+    def list_sessions(self, *, where: Filter | str = "", may_skip: bool = False) -> Rows[ExecutionSession]:
+        """Return the runs that are not over and pass the filter, one call for some 110 ids.
 
-    def list_results(self, *, where: Filter | str, order_by: str = "") -> list[ExecutionResult]:
-        """Return the attempts of runs that pass the filter, one call for some 110 ids.
+        Rows that cannot be read are left out and counted; when there is no other, that is an error unless it `may_skip`
+        them all.
+        """
+        return self._list("/qrs/executionsession/full", read_session, where, may_skip=may_skip)
+
+    def list_results(self, *, where: Filter | str, order_by: str = "", may_skip: bool = False) -> Rows[ExecutionResult]:
+        """Return the attempts of runs that pass the filter, one call for some 110 ids, as list_sessions does.
 
         `order_by` reads like `startTime desc`. It holds for each call: of a filter that had to be split, for the
         attempts of one session, but not from one session to another.
         """
-        return self._list("/qrs/executionresult/full", read_result, where, order_by)
+        return self._list("/qrs/executionresult/full", read_result, where, order_by, may_skip=may_skip)
 
-    def list_reload_tasks(self, *, where: Filter | str = "") -> list[ReloadTask]:
-        """Return the reload tasks that pass the filter."""
+    def list_reload_tasks(self, *, where: Filter | str = "") -> Rows[ReloadTask]:
+        """Return the reload tasks that pass the filter, without those that cannot be read."""
         return self._list("/qrs/reloadtask/full", read_reload_task, where)
 
-    def find_tasks(self, where: Filter | str) -> list[Task]:
-        """Return the tasks of every kind that pass the filter."""
+    def find_tasks(self, where: Filter | str) -> Rows[Task]:
+        """Return the tasks of every kind that pass the filter, without those that cannot be read."""
         return self._list("/qrs/task/full", read_task, where)
 
     def _command(self, path: str, *, body: object = None) -> None:
@@ -166,21 +179,48 @@ class QrsClient:
         if answer.content:
             raise _unreadable(answer)
 
-    def _list(self, path: str, read: Callable[[Document], Row], where: Filter | str, order_by: str = "") -> list[Row]:
+    def _list(
+        self,
+        path: str,
+        read: Callable[[Document], Row],
+        where: Filter | str,
+        order_by: str = "",
+        *,
+        may_skip: bool = False,
+    ) -> Rows[Row]:
         condition = where if isinstance(where, Filter) else Filter((where,) if where else ())
         rows: dict[UUID, Row] = {}
+        unreadable = 0
         for part in condition.split(FILTER_LENGTH):
-            for row in self._list_part(path, read, {"filter": str(part), "orderby": order_by}):
+            found = self._list_part(path, read, {"filter": str(part), "orderby": order_by}, may_skip=may_skip)
+            unreadable += found.unreadable
+            for row in found:
                 # A row may pass several parts
                 rows.setdefault(row.id, row)
-        return list(rows.values())
+        listed = Rows(rows.values())
+        listed.unreadable = unreadable
+        return listed
 
-    def _list_part(self, path: str, read: Callable[[Document], Row], query: dict[str, str]) -> list[Row]:
+    def _list_part(
+        self, path: str, read: Callable[[Document], Row], query: dict[str, str], *, may_skip: bool
+    ) -> Rows[Row]:
         answer = self._hosts.send(Call(method=HTTPMethod.GET, path=path, query=query))
         try:
-            return [read(document) for document in _read_array(answer)]
+            documents = _read_array(answer)
         except UNREADABLE as error:
             raise _unreadable(answer) from error
+        rows: Rows[Row] = Rows()
+        for document in documents:
+            try:
+                rows.append(read(document))
+            except UNREADABLE as error:
+                if not rows.unreadable:
+                    logger.warning("A row of %s cannot be read (%r), and is left out: %.300r", path, error, document)
+                rows.unreadable += 1
+                problem = error
+        if rows.unreadable and not rows and not may_skip:
+            raise _unreadable(answer) from problem
+        return rows
 
 
 def _read_object(answer: Answer) -> dict[str, Any]:

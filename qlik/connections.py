@@ -12,6 +12,8 @@ import re
 import socket
 import ssl
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
@@ -40,6 +42,15 @@ NEXT_STEPS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An answer, when its headers had arrived, and how long after the call began that was."""
+
+    response: requests.Response
+    arrived_at: datetime
+    elapsed: timedelta
+
+
 class Connections:
     """A pool of connections, for any number of threads; a new one takes its place when certificate files change."""
 
@@ -59,7 +70,7 @@ class Connections:
             logger.warning("The certificate of QRS at %s is not verified: anyone can pose as it.", url)
             urllib3.disable_warnings(InsecureRequestWarning)
 
-    def send(self, prepared: requests.PreparedRequest) -> requests.Response:
+    def send(self, prepared: requests.PreparedRequest) -> Exchange:
         """Send a request, once, and return the whole answer.
 
         Raises NotStartedError when it surely did not arrive, and OSError or HTTPError when nobody knows.
@@ -69,10 +80,12 @@ class Connections:
                 self._renew()
             finally:
                 self._renewing.release()
+        began = time.monotonic()
         response = self._adapter.send(prepared, timeout=self._timeout)
+        exchange = Exchange(response, datetime.now(UTC), timedelta(seconds=time.monotonic() - began))
         # Reads it to the end, which gives the connection back
         _ = response.content
-        return response
+        return exchange
 
     def close(self) -> None:
         """Close the connections."""

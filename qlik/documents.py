@@ -1,12 +1,13 @@
 """What QRS answers about tasks and their runs, read from its JSON.
 
 Shapes: https://help.qlik.com, Repository Service API, and `GET /qrs/about/api/description`. Reading raises
-ValueError, KeyError, TypeError or AttributeError for what is no such document.
+ValueError, KeyError, TypeError or AttributeError for what is no such document: without an id, or without what tells
+what it is about. Anything else that is odd is left out, as if QRS had not told it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,10 @@ Document = Mapping[str, Any]
 # QRS's way to say that something has not happened, or that there is nothing to refer to
 UNSET_YEAR = 1753
 NOTHING = UUID(int=0)
+# What is beyond is a mistake
+LAST_YEAR = 3000
+LONGEST_DURATION = timedelta(days=3650)
+GREATEST_COUNT = 2**31 - 1
 
 # An execution session belongs to a task of one of these kinds
 TASK_PROPERTIES = ("reloadTask", "userSyncTask", "externalProgramTask", "distributeTask")
@@ -104,71 +109,93 @@ class ReloadTask:
 
 def read_result(document: Document) -> ExecutionResult:
     """Return an execution result, be it told as a whole or as a part of something else."""
+    status = document["status"]
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise TypeError(f"The status is {status!r}, which is no number.")
+    started_at, stopped_at = _read_moment(document.get("startTime")), _read_moment(document.get("stopTime"))
     return ExecutionResult(
         id=UUID(document["id"]),
         execution_id=_read_reference(document.get("executionID")),
         task_id=_read_reference(document.get("taskID")),
-        status=ExecutionStatus(document["status"]),
-        status_code=int(document["status"]),
-        started_at=_read_moment(document.get("startTime")),
-        stopped_at=_read_moment(document.get("stopTime")),
-        duration=timedelta(milliseconds=document.get("duration") or 0),
-        node_name=document.get("executingNodeName") or "",
+        status=ExecutionStatus(status),
+        status_code=status,
+        started_at=started_at,
+        stopped_at=stopped_at,
+        duration=_read_duration(document.get("duration"), started_at, stopped_at),
+        node_name=_read_text(document.get("executingNodeName")),
         script_log_available=bool(document.get("scriptLogAvailable")),
-        file_reference_id=_read_reference(document.get("fileReferenceID")),
-        details=tuple(_read_detail(detail) for detail in document.get("details") or ()),
+        file_reference_id=_try_reference(document.get("fileReferenceID")),
+        details=tuple(_read_detail(detail) for detail in _read_list(document.get("details"))),
     )
 
 
 def read_session(document: Document) -> ExecutionSession:
     """Return an execution session."""
     task: Document = next((document[name] for name in TASK_PROPERTIES if document.get(name)), {})
-    result = document.get("executionResult")
     return ExecutionSession(
         id=UUID(document["id"]),
         task_id=_read_reference(task.get("id")),
         created_at=_read_moment(document.get("createdDate")),
         modified_at=_read_moment(document.get("modifiedDate")),
-        result=read_result(result) if result else None,
+        result=_try_result(document.get("executionResult")),
     )
 
 
 def read_task(document: Document) -> Task:
     """Return a task of any kind."""
-    return Task(id=UUID(document["id"]), name=document["name"], enabled=document["enabled"], tags=_read_tags(document))
+    return Task(
+        id=UUID(document["id"]),
+        name=_read_text(document["name"]),
+        enabled=document["enabled"] is not False,
+        tags=_read_tags(document),
+    )
 
 
 def read_reload_task(document: Document) -> ReloadTask:
     """Return a reload task."""
-    app = document.get("app") or {}
+    app = _read_object(document.get("app"))
     return ReloadTask(
         id=UUID(document["id"]),
-        name=document["name"],
-        enabled=document["enabled"],
-        app_id=_read_reference(app.get("id")),
-        app_name=app.get("name") or "",
+        name=_read_text(document["name"]),
+        enabled=document["enabled"] is not False,
+        app_id=_try_reference(app.get("id")),
+        app_name=_read_text(app.get("name")),
         tags=_read_tags(document),
-        custom_properties=tuple(
-            (item["definition"]["name"], item["value"]) for item in document.get("customProperties") or ()
-        ),
-        max_retries=document["maxRetries"],
-        session_timeout_minutes=document["taskSessionTimeout"],
+        custom_properties=tuple(_read_properties(document)),
+        max_retries=_read_count(document.get("maxRetries")),
+        session_timeout_minutes=_read_count(document.get("taskSessionTimeout")),
         last_result=_read_last_result(document),
     )
 
 
+def _read_properties(document: Document) -> Iterator[tuple[str, str]]:
+    for item in _read_list(document.get("customProperties")):
+        name, value = _read_text(_read_object(item.get("definition")).get("name")), _read_text(item.get("value"))
+        if name and value:
+            yield name, value
+
+
 def _read_last_result(document: Document) -> ExecutionResult | None:
-    found = (document.get("operational") or {}).get("lastExecutionResult")
-    result = read_result(found) if found else None
+    result = _try_result(_read_object(document.get("operational")).get("lastExecutionResult"))
     return None if result and result.status is ExecutionStatus.NEVER_STARTED else result
 
 
+def _try_result(document: Any) -> ExecutionResult | None:
+    """Return a result that stands in something else, which is of use without it."""
+    try:
+        return read_result(document) if document else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def _read_tags(document: Document) -> tuple[str, ...]:
-    return tuple(tag["name"] for tag in document.get("tags") or ())
+    return tuple(filter(None, (_read_text(tag.get("name")) for tag in _read_list(document.get("tags")))))
 
 
 def _read_detail(document: Document) -> Detail:
-    return Detail(message=document.get("message") or "", created_at=_read_moment(document.get("detailCreatedDate")))
+    return Detail(
+        message=_read_text(document.get("message")), created_at=_read_moment(document.get("detailCreatedDate"))
+    )
 
 
 def _read_reference(text: str | None) -> UUID | None:
@@ -176,8 +203,43 @@ def _read_reference(text: str | None) -> UUID | None:
     return None if identity == NOTHING else identity
 
 
-def _read_moment(text: str | None) -> datetime | None:
-    moment = datetime.fromisoformat(text) if text else None
-    if moment is None or moment.year <= UNSET_YEAR:
+def _try_reference(text: Any) -> UUID | None:
+    """Return what is referred to, where that is of no weight."""
+    try:
+        return _read_reference(text)
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _read_moment(text: Any) -> datetime | None:
+    """Return a moment; None for one that has not come, or that nobody can have meant."""
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except (ValueError, TypeError):
+        return None
+    if moment is None or not UNSET_YEAR < moment.year < LAST_YEAR:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _read_duration(milliseconds: Any, started_at: datetime | None, stopped_at: datetime | None) -> timedelta:
+    if isinstance(milliseconds, int | float) and 0 <= milliseconds <= LONGEST_DURATION / timedelta(milliseconds=1):
+        return timedelta(milliseconds=milliseconds)
+    return max(stopped_at - started_at, timedelta(0)) if started_at and stopped_at else timedelta(0)
+
+
+def _read_count(value: Any) -> int:
+    """Return a number as databases take it; 0 for what is none."""
+    return value if isinstance(value, int) and 0 <= value <= GREATEST_COUNT else 0
+
+
+def _read_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _read_list(value: Any) -> list[Document]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _read_object(value: Any) -> Document:
+    return value if isinstance(value, dict) else {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 from threading import Lock
 
+from qlik.clocks import ClockReading
 from qlik.errors import NotStartedError, QrsError
 from qlik.settings import QrsSettings
 from qlik.transport import Answer, Call, Transport
@@ -30,9 +30,9 @@ class Hosts:
         self._return_at = 0.0
 
     @property
-    def clock_offset(self) -> timedelta:
+    def clock(self) -> ClockReading:
         """How far the clock of the host that answers is ahead of this one."""
-        return self._transports[self._preferred].clock_offset
+        return self._transports[self._preferred].clock
 
     def close(self) -> None:
         """Close the kept-alive connections."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 # NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are no UTF-8
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: Longer numbers are none that QRS means
+_MOST_DIGITS = 100
 #: How they may stand in JSON; a pair has such escapes too, and so has what only looks like one
 _SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])|[\ud800-\udfff]", re.IGNORECASE)
 
@@ -19,10 +22,28 @@ def make_storable(text: str) -> str:
 
 def load_json(content: bytes) -> Any:
     """Return what JSON stands for, with storable texts. Raises ValueError for what is no JSON."""
-    # As json.loads does itself, which lets halves of pairs through
-    text = content.decode(json.detect_encoding(content), "surrogatepass")
-    document = json.loads(text)
+    text = _decode(content)
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # A number of thousands of digits, which Python does not read; one row must not take the others with it
+        document = json.loads(text, parse_int=_read_int)
     return _clean(document) if _SUSPECT.search(text) else document
+
+
+def _decode(content: bytes) -> str:
+    # As json.loads does itself, which lets halves of pairs through
+    encoding = json.detect_encoding(content)
+    try:
+        return content.decode(encoding, "surrogatepass")
+    except UnicodeDecodeError:
+        return content.decode(encoding, "replace")
+
+
+def _read_int(digits: str) -> float:
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
 def _clean(value: Any) -> Any:

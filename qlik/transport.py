@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPMethod, HTTPStatus
 from threading import Lock
 from urllib.parse import quote
@@ -18,7 +16,8 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from qlik.connections import Connections, innermost
+from qlik.clocks import UNREAD, ClockReading, read_clock
+from qlik.connections import Connections, Exchange, innermost
 from qlik.errors import OutcomeUnknownError, error_for_status
 from qlik.retry_after import read_retry_after
 from qlik.settings import QrsSettings
@@ -58,14 +57,19 @@ class Transport:
     def __init__(self, settings: QrsSettings, url: str) -> None:
         """Read the certificate files, without connecting. Raises CertificateError when they are unusable."""
         self.url = url
-        #: How far the host's clock is ahead of this one, within a second or two; as its last list told
-        self.clock_offset = timedelta(0)
+        #: How far the host's clock is ahead of this one, give or take how much, as its last list told
+        self.clock_offset, self.clock_uncertainty = timedelta(0), UNREAD
         self._headers = {**settings.identity_headers, "Accept": "application/json"}
         self._jwt = settings.jwt
         self._connections = Connections(settings, url)
         # A virtual proxy begins a session with each call that does not name one, and a user may have only so many
         self._cookies = None if settings.shows_certificate else RequestsCookieJar()
         self._keeping = Lock()
+
+    @property
+    def clock(self) -> ClockReading:
+        """How far the host's clock is ahead of this one."""
+        return ClockReading(self.clock_offset, self.clock_uncertainty)
 
     def close(self) -> None:
         """Close the kept-alive connections."""
@@ -75,14 +79,15 @@ class Transport:
         """Make one call, once, and return its answer if that is a good one; raise a QrsError if not."""
         xrfkey = secrets.token_hex(8)
         try:
-            response = self._connections.send(self._prepare(call, xrfkey))
+            exchange = self._connections.send(self._prepare(call, xrfkey))
         except (OSError, HTTPError) as error:
             raise OutcomeUnknownError(
                 f"{call.method} {self.url}{call.path} was sent, but no whole answer came: {innermost(error)}."
                 " Ask QRS whether it took effect."
             ) from error
         if call.method is HTTPMethod.GET:
-            self._read_clock(response.headers.get("Date"))
+            self._read_clock(exchange)
+        response = exchange.response
         cookies = self._keep_cookies(response)
         answer = Answer(response.status_code, response.content, (xrfkey, self._jwt, *cookies))
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -108,10 +113,10 @@ class Transport:
             prepared.prepare_cookies(self._cookies)
         return prepared
 
-    def _read_clock(self, text: str | None) -> None:
-        # RFC 9110, section 6.6.1: the moment at which the answer was made, in whole seconds
-        with suppress(ValueError):
-            self.clock_offset = parsedate_to_datetime(text or "") - datetime.now(UTC)
+    def _read_clock(self, exchange: Exchange) -> None:
+        date = exchange.response.headers.get("Date")
+        if reading := read_clock(date, arrived_at=exchange.arrived_at, elapsed=exchange.elapsed):
+            self.clock_offset, self.clock_uncertainty = reading.offset, reading.uncertainty
 
     def _keep_cookies(self, response: requests.Response) -> list[str]:
         """Take over what the proxy has set, and return the values of all that is kept."""

@@ -20,6 +20,9 @@ from schedules.models import Run
 #: Rows in one statement
 _SIZE = 500
 _TABLE = Run._meta.db_table
+# As an expression: rows are to be found by their keys, and not by an index of all that are in a state, which is full of
+# rows that have left it
+_STATE = f"({_TABLE}.state || '')"
 _FIELDS: dict[str, Field[Any, Any]] = {field.name: field for field in Run._meta.concrete_fields}
 
 
@@ -32,15 +35,16 @@ def change_runs(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
-    states: Iterable[str],
+    states: Iterable[str] = (),
     counts: str = "",
     until: str = "",
+    compared: Sequence[str] = (),
 ) -> int:
     """Write rows, whose first column is the key, where the run is still in one of the states; return how many were.
 
     They are written in the order of their keys, so that no two statements wait for each other. Of the column `counts`
     one more is counted. The column `until`, one of `columns`, is not written: where a row has a value for it, that of
-    the run must not be later.
+    the run must not be later. With `compared`, a row ends in the values that these columns must still have, None too.
     """
     # UUIDs are in the order of their digits, as in both databases
     in_order = iter(sorted(rows, key=itemgetter(0)))
@@ -48,27 +52,47 @@ def change_runs(
     changed = 0
     with connection.cursor() as cursor:
         while part := list(islice(in_order, _SIZE)):
-            update = _make_update(tuple(columns), len(part), tuple(states), counts, until, connection.vendor)
-            cursor.execute(update, give_values(columns, part))
+            shape = (tuple(columns), tuple(compared), tuple(states), counts, until)
+            update = _make_update(*shape, size=len(part), vendor=connection.vendor)
+            cursor.execute(update, give_values((*columns, *compared), part))
             changed += cursor.rowcount
     return changed
 
 
 @lru_cache
-def _make_update(columns: Sequence[str], size: int, states: Iterable[str], counts: str, until: str, vendor: str) -> str:
-    given = {_FIELDS[name].column: f"given.column{place}" for place, name in enumerate(columns[1:], 2)}
-    limit = given.pop(_FIELDS[until].column) if until else ""
-    condition = f" AND ({limit} IS NULL OR {_TABLE}.{until} <= {limit})" if until else ""
-    changes = [f"{name} = {value}" for name, value in given.items()]
+def _make_update(
+    columns: Sequence[str],
+    compared: Sequence[str],
+    states: Sequence[str],
+    counts: str,
+    until: str,
+    *,
+    size: int,
+    vendor: str,
+) -> str:
+    given = {name: f"given.column{place}" for place, name in enumerate(columns[1:], 2)}
+    conditions = [f"{_TABLE}.id = given.column1"]
+    if until:
+        limit = given.pop(until)
+        conditions.append(f"({limit} IS NULL OR {_TABLE}.{_FIELDS[until].column} <= {limit})")
+    if states:
+        names = ", ".join(f"'{state}'" for state in states)
+        conditions.append(f"{_STATE} IN ({names})")
+    conditions += _make_conditions(compared, len(columns) + 1, vendor)
+    changes = [f"{_FIELDS[name].column} = {value}" for name, value in given.items()]
     changes += [f"{counts} = {counts} + 1"] if counts else []
-    names = ", ".join(f"'{state}'" for state in states)
-    source = _json_source(columns, size) if vendor == "postgresql" else _rows_source(columns, size)
-    # The states as an expression: rows are to be found by their keys, and not by an index of all that are in a state,
-    # which is full of rows that have left it
+    source = (_json_source if vendor == "postgresql" else _rows_source)((*columns, *compared), size)
     return (
         f"UPDATE {_TABLE} SET {', '.join(changes)} FROM {source} AS given"  # noqa: S608 -- names of columns and states
-        f" WHERE {_TABLE}.id = given.column1 AND ({_TABLE}.state || '') IN ({names}){condition}"
+        f" WHERE {' AND '.join(conditions)}"
     )
+
+
+def _make_conditions(compared: Sequence[str], place: int, vendor: str) -> list[str]:
+    """Return that columns have the given values, from this place on; None is a value like others."""
+    equals = "IS NOT DISTINCT FROM" if vendor == "postgresql" else "IS"
+    own = [_STATE if name == "state" else f"{_TABLE}.{_FIELDS[name].column}" for name in compared]
+    return [f"{column} {equals} given.column{place + number}" for number, column in enumerate(own)]
 
 
 def _rows_source(columns: Sequence[str], size: int) -> str:

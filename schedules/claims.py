@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run
@@ -194,6 +194,9 @@ def give_up_lost_claims(
     return move_runs(
         Run.objects.filter(is_lost, state=Run.State.CLAIMED),
         state=Run.State.UNSURE,
+        # From the earliest moment at which it can have called to that at which it surely waits no more
+        called_at=F("claimed_at"),
+        answered_at=now,
         message="The worker was lost between claiming the run and recording its outcome.",
     )
 

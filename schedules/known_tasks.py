@@ -23,6 +23,8 @@ from schedules.validators import NO_TASK_ID
 _ORIGIN = Origin(ScheduleChange.Source.QLIK)
 #: So many tasks are named in the record of a change
 _NAMES_SHOWN = 20
+#: The greatest small integer of PostgreSQL
+_GREATEST_STATUS = 32_767
 #: Rows in one statement
 _PART_SIZE = 200
 #: What is not compared: when a task was seen, and what follows from comparing
@@ -164,7 +166,7 @@ def _row_of(document: ReloadTask, before: QlikTask | None, *, at: datetime) -> Q
         tags=list(document.tags),
         custom_properties=[list(pair) for pair in document.custom_properties],
         max_retries=document.max_retries,
-        last_status=max(last.status_code, 0) if last else None,
+        last_status=min(max(last.status_code, 0), _GREATEST_STATUS) if last else None,
         last_ended_at=last.stopped_at if last else None,
         seen_at=at,
     )

@@ -390,6 +390,10 @@ class Run(models.Model):
         null=True, help_text="From when on it could be tried, where that is later than due and planned."
     )
     closed_at = models.DateTimeField(null=True, help_text="When it came into its final state.")
+    in_doubt_since = models.DateTimeField(
+        null=True, help_text="When QRS was called first of which it is not known yet whether a reload came of it."
+    )
+    silent_at = models.DateTimeField(null=True, help_text="When QRS, asked about that call, knew of no reload first.")
     qrs_session = models.UUIDField("QRS session", null=True)
     # What Sense says of the reload, as far as it has been followed
     reload_status = models.PositiveSmallIntegerField(
@@ -420,6 +424,12 @@ class Run(models.Model):
                 fields=["planned_at"],
                 name="run_without_end",
                 condition=models.Q(closed_at__isnull=True, claimed_at__isnull=False),
+            ),
+            # Whose session it is that QRS tells of
+            models.Index(fields=["qrs_session"], name="run_by_session", condition=models.Q(qrs_session__isnull=False)),
+            # The calls whose sessions may still turn up: few, whatever the size of the ledger
+            models.Index(
+                fields=["in_doubt_since"], name="run_in_doubt", condition=models.Q(in_doubt_since__isnull=False)
             ),
             # The history, newest first
             models.Index(fields=["-due_at", "-planned_at"], name="run_history"),
@@ -586,6 +596,8 @@ class QrsSite(models.Model):
     # One worker at a time follows reloads
     follower = models.CharField(max_length=200, default="")
     follower_until = models.DateTimeField(null=True)
+    # The fence: it changes with the worker
+    follower_token = models.BigIntegerField(default=0)
     followed_at = models.DateTimeField(null=True)
     clock_offset = models.DurationField(null=True, help_text="How far QRS's clock was ahead when it was asked last.")
 

@@ -14,6 +14,9 @@ from qlik.client import QrsClient
 from qlik.errors import NotStartedError
 from qlik.settings import Authentication, QrsSettings
 
+#: The least time that QRS is given to begin what it was asked for, however short the time-outs are
+MIN_SETTLE = timedelta(seconds=15)
+
 # A cache alone would make one client for each thread of the first burst
 _making = Lock()
 #: How long somebody is asked to wait whose request would have taken too many threads, in seconds
@@ -47,6 +50,12 @@ def qrs_settings() -> QrsSettings:
 def longest_call() -> timedelta:
     """Return how long a call may take when each host in turn uses up its time."""
     return timedelta(seconds=settings.QRS_TOTAL_TIMEOUT * len(settings.QRS_URL.split(",")))
+
+
+def settle_time() -> timedelta:
+    """Return how long after a call without an answer QRS is given to begin what it was asked for."""
+    _, answer_seconds = settings.QRS_TIMEOUT
+    return max(MIN_SETTLE, timedelta(seconds=2 * answer_seconds))
 
 
 def qrs_client() -> QrsClient:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import unquote
@@ -108,7 +110,8 @@ class Api:
             outcome = self._carry_out(call, fault)
         except RefusalError as refusal:
             outcome = Outcome(refusal.status, str(refusal).encode(), "text/plain", "refused")
-        reply = Reply(outcome.status, outcome.body, outcome.content_type)
+        date = ("Date", _write_date(at_ns // 1_000_000_000))
+        reply = Reply(outcome.status, outcome.body, outcome.content_type, headers=(date,))
         if fault:
             reply = fault.spoil(reply)
         self._write_down(at_ns, call, outcome, fault, reply)
@@ -314,6 +317,11 @@ def _read_guids(body: bytes) -> list[UUID]:
 
 def _answer_json(document: object) -> Outcome:
     return Outcome(HTTPStatus.OK, json.dumps(document, ensure_ascii=False).encode())
+
+
+@lru_cache(maxsize=2)
+def _write_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _name_start(session_id: UUID | None) -> str:
