@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.utils import timezone
 
 from schedules import lease as lease_module
 from schedules.lease import (
@@ -19,7 +21,8 @@ from schedules.lease import (
     lock_lease,
     name_this_process,
 )
-from schedules.models import Lease, ScheduleChange, from_epoch
+from schedules.models import Lease, Run, ScheduleChange, from_epoch
+from schedules.policies import LONGEST_WAIT
 from tests.clock import TurnedClock
 from tests.waiting import wait_for
 
@@ -170,6 +173,71 @@ def test_a_pass_that_waited_for_an_edit_sees_that_edit():
     planner.join(5)
 
     assert seen == [change.pk]
+
+
+class TestPulse:
+    """What a leader learns when it renews."""
+
+    @pytest.fixture
+    def make_run(self, make_schedule):
+        schedule = make_schedule()
+
+        def make(state: str, **values: object) -> None:
+            now = timezone.now()
+            given = {"due_at": now, "planned_at": now, "reason": Run.Reason.SCHEDULED} | values
+            Run.objects.create(schedule=schedule, qlik_task_id=schedule.qlik_task_id, state=state, **given)
+
+        return make
+
+    @pytest.fixture
+    def renew(self):
+        lease = PlannerLease(holder="a/1")
+        assert lease.keep()
+        return lease.renew
+
+    @pytest.mark.parametrize("state", Run.State)
+    def test_runs_are_to_be_sent_where_some_are_planned(self, make_run, renew, state):
+        make_run(state)
+
+        assert renew().has_planned == (state == Run.State.PLANNED)
+
+    @pytest.mark.parametrize("state", Run.State)
+    @pytest.mark.parametrize(
+        ("ahead", "is_due"),
+        [
+            (timedelta(seconds=-1), True),
+            (timedelta(minutes=1), False),
+            # Further ahead than any pause: the clock was set back
+            (LONGEST_WAIT + timedelta(minutes=1), True),
+        ],
+    )
+    def test_runs_are_to_be_tried_again_where_the_time_of_one_has_come(self, make_run, renew, state, ahead, is_due):
+        make_run(state, next_try_at=timezone.now() + ahead)
+
+        assert renew().has_postponed == (is_due and state in (Run.State.RETRYING, Run.State.WAITING))
+
+    def test_it_is_shown_when_it_was_and_how_often(self, renew):
+        before = Lease.objects.get()
+
+        renew()
+
+        after = Lease.objects.get()
+        assert after.renewals == before.renewals + 1
+        assert after.renewed_at > before.renewed_at
+
+    def test_the_newest_change_is_named(self, renew, make_schedule):
+        make_schedule()
+
+        assert renew().change_id == ScheduleChange.objects.latest("pk").pk
+
+
+def test_a_process_of_somebody_else_is_not_gone(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+
+    assert not is_gone(f"{name_this_process().rpartition('/')[0]}/1")
 
 
 def count_waiting_for_locks() -> int:

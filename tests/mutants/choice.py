@@ -23,7 +23,7 @@ _NAMES: Mapping[str, str] = {
     "doubted_clock": "doubted_clock beat_reads beat",
     "targets": "targets known_tasks",
     "changes": "services planner pauses maintenance targets edits_forget mass_edits",
-    "editing": "services long_passes lease beat service mass_edits",
+    "editing": "services long_passes lease wake_up_calls beat service mass_edits",
     "services": "services pauses edits_forget planner long_passes mass_edits schedules_command api_schedules",
     "schedule_rows": "mass_edits services edits_forget pauses",
     "bulk_rows": "mass_edits services",
@@ -44,20 +44,20 @@ _NAMES: Mapping[str, str] = {
     "claims": f"ledger {_CALLS} allow_list late_outcomes retry_deadlines start_slices following lock_order",
     "schedule_rules": "ledger retries retry_deadlines overlap turns what_qrs_began worker",
     "turns": "overlap turns what_qrs_began closing",
-    "breaker": "retries what_qrs_began worker vitals",
+    "breaker": "retries what_qrs_began worker vitals wake_up_calls",
     "starting": f"{_CALLS} retry_deadlines start_slices api_start_tasks",
     "recording": "start_slices worker late_outcomes worker_database",
     "patience": "worker_database worker",
-    "tasks": f"{_CALLS} late_outcomes worker_database start_slices known_tasks following",
-    "following": "following overlap turns retry_deadlines",
+    "tasks": f"{_CALLS} late_outcomes worker_database start_slices known_tasks following wake_up_calls",
+    "following": "following overlap turns retry_deadlines wake_up_calls",
     "request_calls": "start_slices api_start_tasks",
     "start_requests": "api_start_tasks allow_list start_slices what_qrs_began",
     "stopping": "api_stop_tasks targets",
 }
 _WITH_LOCKS = (
-    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance passes planner "
-    "publisher recording request_calls runs schedule_rows services set_backs start_requests starting stopping tasks "
-    "turns"
+    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance passes "
+    "planner publisher recording request_calls runs schedule_rows services set_backs start_requests starting stopping "
+    "tasks turns"
 )
 
 #: The paths of modules, in the order in which a run goes through them
