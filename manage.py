@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+#: What a shell makes of a program that SIGINT has ended
+INTERRUPTED = 128 + signal.SIGINT
 OWN_PYTHON = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
 
 
@@ -16,6 +19,23 @@ def main() -> None:
     if find_spec("django") is None:
         _hand_over_to_own_python()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "butler.settings")
+    if sys.argv[1:2] == ["up"]:
+        # At once, for it takes a second or two until the service does it properly
+        _heed_stop_signals()
+    try:
+        _run_command()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _heed_stop_signals() -> None:
+    # A shell has what a script starts in the background ignore two of these, and that would be for good
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _run_command() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

@@ -34,6 +34,8 @@ STOP_STAGES = (
     Stage(names=("web", "beat", "worker"), seconds=3.8),
     Stage(names=("simulator", "redis"), seconds=4.5),
 )
+#: They stop the service, also where a shell has them ignored, as for `make run &` in a script
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 POLL_SECONDS = 0.1
 #: Waiting for longer than this is worth a line
 PATIENCE_SECONDS = 10.0
@@ -48,7 +50,7 @@ class Service:
         self._address = join_address(settings.BUTLER_HOST, settings.BUTLER_PORT)
 
     async def run(self) -> None:
-        """Start everything, keep it running until SIGINT, SIGTERM or SIGHUP, and stop it.
+        """Start everything, keep it running until SIGINT, SIGTERM, SIGQUIT or SIGHUP, and stop it.
 
         Raises StartError when it cannot start; nothing is left running then either.
         """
@@ -71,9 +73,9 @@ class Service:
 
     def _obey_signals(self, running: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Who started this with nohup, or in the background of a script, wants the signal ignored
-            if signal.getsignal(number) is not signal.SIG_IGN:
+        for number in (*STOP_SIGNALS, signal.SIGHUP):
+            # Who started this with nohup wants it ignored
+            if number in STOP_SIGNALS or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._obey, running)
 
     def _obey(self, running: asyncio.Task[None]) -> None:

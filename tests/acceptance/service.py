@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -70,8 +71,8 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def start(self) -> None:
-        """Type `manage.py up`."""
+    def start(self, *, ignored: Sequence[signal.Signals] = ()) -> None:
+        """Type `manage.py up`, in a shell that has some signals ignored."""
         self.lines.clear()
         self._process = subprocess.Popen(
             [sys.executable, "manage.py", "up"],
@@ -82,6 +83,7 @@ class Service:
             stderr=subprocess.STDOUT,
             # As a terminal does it: what is typed there reaches the whole group
             process_group=0,
+            preexec_fn=partial(_ignore, ignored) if ignored else None,
         )
         self._reader = threading.Thread(target=self._read, args=[self._process], daemon=True)
         self._reader.start()
@@ -221,6 +223,11 @@ class Service:
         with process.stdout as pipe:
             for line in pipe:
                 self.lines.append(line.decode().rstrip("\n"))
+
+
+def _ignore(numbers: Sequence[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _name_program(command: str) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
@@ -96,6 +97,37 @@ def test_a_signal_stops_everything_in_five_seconds(tmp_path, number):
         assert seconds < STOP_SECONDS
         assert service.processes() == {}
         assert not (service.data_folder / "run.env").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_signal_that_a_shell_has_ignored_in_the_background_stops_everything(tmp_path, number):
+    service = Service(tmp_path / "data")
+    try:
+        service.start(ignored=[signal.SIGINT, signal.SIGQUIT])
+        service.wait_until_ready()
+        code, seconds = service.stop(number)
+    finally:
+        service.kill()
+    assert (code, service.processes()) == (0, {})
+    assert seconds < STOP_SECONDS
+
+
+def test_an_ignored_signal_while_it_loads_ends_it_without_a_traceback(tmp_path):
+    service = Service(tmp_path / "data")
+    try:
+        service.start(ignored=[signal.SIGINT])
+        heeds = f"/proc/{service.process.pid}/status"
+        service.wait_for(lambda: not ignores(heeds, signal.SIGINT), seconds=10)
+        code, _ = service.stop(signal.SIGINT)
+    finally:
+        service.kill()
+    assert (code, service.output) in [(130, ""), (0, "butler    | stopping")]
+
+
+def ignores(status: str, number: signal.Signals) -> bool:
+    """Return whether the process with this status ignores the signal."""
+    mask = re.search(r"SigIgn:\s+(\w+)", Path(status).read_text())[1]
+    return bool(int(mask, 16) & 1 << number - 1)
 
 
 def test_a_stop_lets_the_worker_finish_the_call_in_hand(tmp_path):

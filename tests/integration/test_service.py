@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -157,7 +158,27 @@ def test_a_second_signal_kills(stage, monkeypatch):
     stage.run(scenario)
 
 
-def test_a_signal_that_is_ignored_on_purpose_stays_ignored(stage):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_signal_that_a_script_has_ignored_stops_it_all_the_same(stage, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    stage.programs = [small("web", "grep SigIgn /proc/self/status; sleep 1000")]
+
+    async def scenario():
+        await stage.until_said("stops everything")
+        await stage.until_said("SigIgn")
+        os.kill(os.getpid(), number)
+
+    try:
+        output = stage.run(scenario)
+    finally:
+        signal.signal(number, before)
+    assert output.endswith("butler    | stopping\n")
+    # Nor do its programs ignore it
+    ignored = int(re.search(r"SigIgn:\s+(\w+)", output)[1], 16)
+    assert not ignored & 1 << number - 1
+
+
+def test_a_hangup_that_nohup_keeps_away_stays_ignored(stage):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def scenario():
