@@ -1,10 +1,17 @@
-"""SQLite's checkpoints, at moments when nothing is due.
+"""When commits of SQLite come to the disk: checkpoints when nothing is due, and at once what must not be lost.
 
 SQLite copies its write-ahead log into the database file within whichever commit finds the log long, and that commit
 takes several times as long (https://sqlite.org/wal.html#ckpt). Other databases do it in processes of their own.
+
+A commit is safe from the end of a process at once, from a loss of power only when the log is written to the disk
+(https://sqlite.org/pragma.html#pragma_synchronous). With FULL each commit would wait for that, and all others for its
+lock. So it is asked for where a commit decides about a start: then, without a lock, and for all commits before it.
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from django.db import connection
 
@@ -22,6 +29,23 @@ def checkpoint() -> None:
     """Copy what the log holds into the database file, as far as this keeps nobody waiting: milliseconds."""
     if connection.vendor == "sqlite":
         _execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def sync_log() -> None:
+    """Return when everything that was committed up to now outlives a loss of power; raises OSError where it cannot."""
+    if connection.vendor != "sqlite":
+        return
+    # Never the database file: to close it would end the locks that this process has on it. The log has none
+    log = Path(f"{connection.settings_dict['NAME']}-wal")
+    try:
+        descriptor = os.open(log, os.O_RDWR)
+    except FileNotFoundError:
+        # A database in memory, or a log that was copied into its file whole
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _execute(statement: str) -> None:

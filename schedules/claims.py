@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 
+from schedules.checkpoint import sync_log
 from schedules.known_tasks import list_forbidden
 from schedules.models import Maintenance, Run
 from schedules.policies import (
@@ -116,6 +117,9 @@ def claim_runs(run_ids: Sequence[uuid.UUID], *, worker: str, now: datetime) -> l
             alike = Run.objects.filter(pk__in=[run.id for run in claimed if run.tried_from == moment])
             late = {"tried_from": moment} if moment else {}
             alike.update(state=Run.State.CLAIMED, claimed_at=now, worker=worker, **late)
+        if claimed:
+            # Before QRS is called: after a loss of power they would be started again
+            transaction.on_commit(sync_log)
     return claimed
 
 
@@ -141,6 +145,7 @@ def claim_new_runs(
         for key, task_id in zip(keys or [uuid.uuid4() for _ in task_ids], task_ids, strict=True)
     ]
     Run.objects.bulk_create(runs, ignore_conflicts=True)
+    transaction.on_commit(sync_log)
     return [_make_claim([getattr(run, column) for column in _RUN_COLUMNS], None, now=now) for run in runs]
 
 

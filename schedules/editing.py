@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from schedules.checkpoint import sync_log
 from schedules.lease import lock_lease
 from schedules.wakeup import wake_beat
 
@@ -17,9 +18,11 @@ from schedules.wakeup import wake_beat
 def editing() -> Iterator[datetime]:
     """Hold the planner's lease row while editing, so that no planning pass sees half of it; wake beat after.
 
-    The instant that it gives is read under the lock, hence later than every planning pass before it.
+    The instant that it gives is read under the lock, hence later than every planning pass before it. What was edited
+    outlives a loss of power when this ends.
     """
     with transaction.atomic():
         lock_lease()
         yield timezone.now()
         transaction.on_commit(wake_beat)
+        transaction.on_commit(sync_log)

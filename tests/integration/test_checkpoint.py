@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+from django.db import connection
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.utils import timezone
 
 from schedules import checkpoint as checkpoint_module
-from schedules.checkpoint import checkpoint, put_off_checkpoints
+from schedules import claims, editing
+from schedules.checkpoint import checkpoint, put_off_checkpoints, sync_log
+from schedules.models import Run
+from tests.conftest import TASK_ID
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +73,39 @@ def test_a_reader_that_keeps_the_log_in_use_is_not_waited_for(database):
     reader.close()
     checkpoint()
     assert database.settings_dict["NAME"].stat().st_size > MUCH
+
+
+def test_what_is_committed_comes_to_the_disk_when_it_is_asked_for(database, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(f"/proc/self/fd/{file}").readlink()))
+    size_after_commit(database)
+    assert not synced
+
+    sync_log()
+
+    assert synced == [Path(f"{database.settings_dict['NAME']}-wal")]
+    database.close()
+    sync_log()
+    assert len(synced) == 1, "SQLite has copied the log into the file, with a sync of its own"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_and_edits_are_on_the_disk_before_they_are_known(make_schedule, monkeypatch):
+    states = []
+    for module in (claims, editing):
+        monkeypatch.setattr(
+            module,
+            "sync_log",
+            lambda: states.append((connection.in_atomic_block, list(Run.objects.values_list("state", flat=True)))),
+        )
+    now = timezone.now()
+    schedule = make_schedule()
+    run = Run.objects.create(
+        schedule=schedule, qlik_task_id=TASK_ID, due_at=now, planned_at=now, reason="scheduled", state="queued"
+    )
+
+    assert claims.claim_runs([run.pk], worker="w", now=now)
+    assert not claims.claim_runs([run.pk], worker="w", now=now)
+    claims.claim_new_runs([TASK_ID], message="", worker="w", now=now)
+
+    assert states == [(False, []), (False, ["claimed"]), (False, ["claimed", "claimed"])]
