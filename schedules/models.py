@@ -412,6 +412,9 @@ class Run(models.Model):
     message = models.TextField(default="", blank=True)
     worker = models.CharField(max_length=200, default="", blank=True)
 
+    #: Of a run that was asked for: whether somebody had asked for it a moment before
+    was_there = False
+
     class Meta:
         ordering = ["-due_at", "-planned_at"]
         indexes = [

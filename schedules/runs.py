@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -25,7 +25,6 @@ from schedules.bulk import change_runs, to_column
 from schedules.bulk_rows import split
 from schedules.models import Run, Schedule, from_epoch
 from schedules.policies import LONGEST_WAIT
-from schedules.targets import TaskIndex, explain_no_tasks, has_target
 
 logger = logging.getLogger(__name__)
 
@@ -164,34 +163,6 @@ def count_runs(given: Mapping[int, int]) -> None:
     if given:
         with connection.cursor() as cursor:
             cursor.executemany(_COUNT_RUNS, [(count, pk) for pk, count in given.items()])
-
-
-def plan_manual_runs(schedules: Iterable[Schedule], *, now: datetime, message: str) -> list[Run]:
-    """Insert one run, due now, for each task of the schedules and return them.
-
-    A schedule whose target no task meets gets one that is refused.
-    """
-    tasks = TaskIndex()
-    return Run.objects.bulk_create(
-        [run for schedule in schedules for run in _make_manual_runs(schedule, tasks, now=now, message=message)]
-    )
-
-
-def _make_manual_runs(schedule: Schedule, tasks: TaskIndex, *, now: datetime, message: str) -> Iterator[Run]:
-    task_ids = tasks.resolve(schedule) if has_target(schedule) else [schedule.qlik_task_id]
-    for task_id in task_ids or [schedule.qlik_task_id]:
-        run = Run(
-            schedule=schedule,
-            schedule_name=schedule.name,
-            qlik_task_id=task_id,
-            due_at=now,
-            planned_at=now,
-            reason=Run.Reason.MANUAL,
-            message=message,
-        )
-        if not task_ids:
-            run.state, run.closed_at, run.message = Run.State.REFUSED, now, explain_no_tasks(schedule)
-        yield run
 
 
 def take_planned(*, most: int, now: datetime) -> list[str]:

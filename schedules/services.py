@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from schedules import runs
+from schedules.asking import plan_manual_runs
 from schedules.bulk_rows import split
 from schedules.changes import Origin, changes_since, newest_change, record_changes, record_differences
 from schedules.editing import editing
@@ -264,15 +265,16 @@ def apply_startup_states(*, origin: Origin) -> tuple[int, int]:
     return len(to_start), len(to_stop)
 
 
-def run_now(public_ids: Iterable[str], *, origin: Origin) -> list[Run]:
+def run_now(public_ids: Iterable[str], *, origin: Origin, within: timedelta | None = None) -> list[Run]:
     """Plan one run, due now, for each of these schedules, started or not.
 
+    Where one was asked for `within` this time before and is not over, it is returned instead: its `was_there` is true.
     Raises UnknownScheduleError, and MaintenanceError while the site is in maintenance; then none is planned.
     """
     asked_by = f"Asked for by {origin.actor}, {origin.source.label}." if origin.actor else ""
     with editing() as now:
         refuse_during_maintenance(now)
-        return runs.plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by)
+        return plan_manual_runs(_list_schedules(public_ids), now=now, message=asked_by, within=within)
 
 
 def _start(stopped: Sequence[_Chosen], *, at: datetime, origin: Origin) -> None:

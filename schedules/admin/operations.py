@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from schedules import services
+from schedules.asking import ONE_REQUEST_WITHIN
 from schedules.changes import Origin
 from schedules.maintenance import MaintenanceError
 from schedules.models import Schedule, ScheduleChange
@@ -56,10 +57,21 @@ class Operation:
         messages.add_message(request, messages.SUCCESS if done else messages.INFO, " ".join(sentences))
 
 
+def _run_now(public_ids: Iterable[str], *, origin: Origin) -> Sequence[int | None]:
+    """Run schedules now, and return the keys of those that nobody has run a moment ago."""
+    asked = services.run_now(public_ids, origin=origin, within=ONE_REQUEST_WITHIN)
+    return list(dict.fromkeys(run.schedule_id for run in asked if not run.was_there))
+
+
 OPERATIONS = {
     "start": Operation(services.start_schedules, "started", "started already", lambda schedule: schedule.enabled),
     "stop": Operation(services.stop_schedules, "stopped", "stopped already", lambda schedule: not schedule.enabled),
-    "run": Operation(services.run_now, "told to run now; what comes of it appears under Runs"),
+    "run": Operation(
+        _run_now,
+        "told to run now; what comes of it appears under Runs",
+        f"told to run within the last {ONE_REQUEST_WITHIN.seconds} s: it is the same run, which is not over",
+        finds_out=True,
+    ),
     "stop_reload": Operation(
         stop_reloads, "told to stop the reload, which takes Qlik Sense a while", "not reloading", finds_out=True
     ),
