@@ -24,8 +24,8 @@ from tests.mutants.mutant import Mutant
 TEST_SECONDS = 40
 #: ... and so have those of a module together
 MODULE_SECONDS = 900
-#: All tests of all modules
-CHECK_SECONDS = 3600
+#: How a verdict of tests on PostgreSQL ends
+ON_POSTGRES = " (PostgreSQL)"
 
 
 class TestsFailError(Exception):
@@ -63,13 +63,16 @@ class Copy:
         self._template = folder / "migrated.sqlite3"
         self._migrate()
 
-    def check(self, modules: Iterable[str]) -> None:
-        """Run the tests of modules as they are, each once; raises TestsFailError."""
-        for database in sorted({database for module in modules for database in self._databases_of(module)}):
-            concerned = [module for module in modules if database in self._databases_of(module)]
-            tests = dict.fromkeys(test for module in concerned for test in list_tests(module))
-            if killer := self._run_tests(list(tests), database, limit=CHECK_SECONDS):
-                raise TestsFailError(f"{killer} fails without any mutant{' on PostgreSQL' if database else ''}")
+    def confirm(self, verdicts: Iterable[Verdict]) -> None:
+        """Run the tests that have noticed mutants on the code as it is; raises TestsFailError."""
+        noticed: dict[str, dict[str, None]] = {}
+        for verdict in verdicts:
+            test = verdict.killer.removesuffix(ON_POSTGRES)
+            if "::" in test:
+                noticed.setdefault(self._postgres_url if ON_POSTGRES in verdict.killer else "", {})[test] = None
+        for database, tests in noticed.items():
+            if killer := self._run_tests(list(tests), database):
+                raise TestsFailError(f"{killer} fails without any mutant")
 
     def try_mutant(self, mutant: Mutant) -> Verdict:
         """Return whether the tests of its module notice a mutant, on all databases that concern it."""
@@ -81,7 +84,7 @@ class Copy:
             finally:
                 self._write(mutant.module, source)
             if killer:
-                return Verdict(mutant, f"{killer}{' (PostgreSQL)' if database else ''}")
+                return Verdict(mutant, f"{killer}{ON_POSTGRES if database else ''}")
         return Verdict(mutant, "")
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class Copy:
         (self._folder / module).write_bytes(source)
         os.utime(self._folder / module, (self._written_at, self._written_at))
 
-    def _run_tests(self, tests: Sequence[str], database: str, *, limit: float = MODULE_SECONDS) -> str:
+    def _run_tests(self, tests: Sequence[str], database: str) -> str:
         """Return the first test that fails, `time-out`, or nothing."""
         # In the order of the table, for those that know the module best are quick to notice
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header", "--tb=no"]
@@ -121,7 +124,7 @@ class Copy:
             start_new_session=True,
         )
         try:
-            output = process.communicate(timeout=limit)[0].decode(errors="replace")
+            output = process.communicate(timeout=MODULE_SECONDS)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
             return "time-out"
         finally:
