@@ -189,9 +189,7 @@ def test_of_two_absences_each_runs_its_last_missed(absent_from_noon, monkeypatch
 
 
 @pytest.mark.parametrize("leaders", [False, True])
-def test_a_clock_set_back_and_then_forward_makes_up_for_what_has_not_come(
-    absent_from_noon, monkeypatch, leaders
-):
+def test_a_clock_set_back_and_then_forward_makes_up_for_what_has_not_come(absent_from_noon, monkeypatch, leaders):
     wildcard, fixed = absent_from_noon(misfire="all"), absent_from_noon(misfire="all", cron_schedule="0 13 * * *")
     planner = loaded(lead("first"), now=NOON + 1)
     for hour in (1, 2, 3):

@@ -41,7 +41,7 @@ _NAMES: Mapping[str, str] = {
     "runs": f"ledger claim_borders services planner lock_order {_CALLS} publisher following retry_deadlines closing",
     "bulk": "ledger following lock_order worker late_outcomes start_slices",
     "closing": "closing overlap turns",
-    "claims": f"ledger claim_borders {_CALLS} allow_list late_outcomes retry_deadlines start_slices following lock_order",
+    "claims": f"ledger claim_borders {_CALLS} allow_list late_outcomes retry_deadlines start_slices lock_order",
     "schedule_rules": "claim_borders ledger retries retry_deadlines overlap turns what_qrs_began worker",
     "turns": "overlap turns what_qrs_began closing",
     "breaker": "retries what_qrs_began worker vitals wake_up_calls",
