@@ -22,6 +22,7 @@ from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
 from tests.chaos.outages import stop_database, stop_redis
 from tests.chaos.postgres import NoPostgresError
+from tests.chaos.power import lose_power
 from tests.chaos.programs import ROOT
 from tests.chaos.report import HEADINGS, Line, format_line, format_remarks, keep_results, write_page
 from tests.chaos.terms import Terms
@@ -41,9 +42,10 @@ SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     8: edit_many,
     9: break_rows,
     10: go_down,
+    11: lose_power,
 }
 #: Where the database has a part in it
-ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10})
+ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

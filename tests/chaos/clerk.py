@@ -22,6 +22,7 @@ from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from schedules import backfill as module  # noqa: E402
 from schedules import services  # noqa: E402
 from schedules.changes import Origin  # noqa: E402
 from schedules.models import Schedule, ScheduleChange, from_epoch  # noqa: E402
@@ -58,6 +59,11 @@ def delete(names: Sequence[str]) -> None:
     services.delete_schedules(names, origin=ORIGIN)
 
 
+def backfill(names: Sequence[str], begin: float, end: float) -> int:
+    """Have run what schedules have not run from one moment to another; return how many runs are planned."""
+    return module.backfill(names, from_at=from_epoch(begin), until_at=from_epoch(end), origin=ORIGIN)
+
+
 def problem(pk: int) -> str:
     """Return what the service says is wrong with a row."""
     return Schedule.objects.get(pk=pk).problem
@@ -78,7 +84,7 @@ def api_list() -> int:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, edit, delete, problem, admin_list, api_list)
+    function.__name__: function for function in (create, edit, delete, backfill, problem, admin_list, api_list)
 }
 
 

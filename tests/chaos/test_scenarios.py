@@ -13,6 +13,7 @@ from tests.chaos.clocks import step_clock
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
 from tests.chaos.outages import stop_database, stop_redis
+from tests.chaos.power import lose_power
 from tests.chaos.report import HEADINGS, Line, format_line, format_remarks
 from tests.chaos.terms import Terms
 from tests.chaos.workers import kill_worker, redeliver
@@ -69,3 +70,7 @@ def test_rows_that_a_hand_has_broken_are_set_aside(terms):
 
 def test_time_down_is_made_up_for_as_the_policies_say(terms):
     check(go_down, terms)
+
+
+def test_a_power_cut_is_made_up_for_once_although_the_service_is_back_before_qrs(terms):
+    check(lose_power, terms)
