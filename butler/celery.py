@@ -8,6 +8,8 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_ready
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from butler.celery_environment import ignore_celery_variables
 
@@ -20,6 +22,15 @@ gc.set_threshold(50_000)
 
 app = Celery("butler")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+@app.on_configure.connect
+def end_with_a_sentence(**options: object) -> None:
+    """End the process where a setting is wrong, with what is wrong and not where Celery was at the time."""
+    try:
+        _ = settings.INSTALLED_APPS
+    except ImproperlyConfigured as error:
+        raise SystemExit(f"butler: {error}") from error
 
 
 @celeryd_init.connect

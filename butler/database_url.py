@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from butler.environment import PROJECT_FOLDER, read_text, without_password
+from butler.environment import PROJECT_FOLDER, is_given, read_text, without_password
 
 SCHEMES = ("sqlite", "postgres", "postgresql")
 
@@ -27,9 +27,9 @@ def read_database(name: str, *, default: Path) -> dict[str, Any]:
 
     Without a value it is SQLite in the file `default`, which no URL is made of: a path may have any character.
     """
-    url = read_text(name)
-    if not url:
+    if not is_given(name):
         return _describe_file(default)
+    url = read_text(name)
     try:
         return _parse(url)
     except _WrongUrlError as error:

@@ -104,8 +104,11 @@ def read_path(name: str, *, default: Path) -> Path:
     value = read_text(name, str(default))
     if value.startswith("~"):
         raise _wrong(name, value, "must be a path in full: ~ is not replaced")
-    # Also what stands before a relative path, and the default
-    path = str((PROJECT_FOLDER / value).resolve())
+    try:
+        # Also what stands before a relative path, and the default
+        path = str((PROJECT_FOLDER / value).resolve())
+    except (OSError, RuntimeError) as error:
+        raise _wrong(name, value, f"must be a path that leads somewhere ({error})") from error
     if _CONTROL.search(path) or not _is_utf8(path):
         raise _wrong(name, path, "must be a path in UTF-8 and without control characters")
     return Path(path)
@@ -193,8 +196,9 @@ def read_redis_url(name: str, *, default: str) -> str:
     """Return the value of `name`, the URL of a Redis database: its number may follow the host, and no options."""
     value = read_url(name, default=default, schemes=("redis", "rediss"))
     parts = urlsplit(value)
-    if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment:
-        # Celery and redis-py understand different options, so one that suits both is hard to find
+    if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment or ";" in value:
+        # Celery and redis-py understand different options, so one that suits both is hard to find; Celery takes what
+        # has a ; for several addresses
         raise _wrong(
             name,
             without_password(value),
@@ -265,7 +269,7 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         _ = parts.port
     except ValueError:
         well_formed = False
-    if not well_formed or re.search(r"\s", value):
+    if not well_formed or " " in value or not value.isprintable():
         expected = " or ".join(f"{scheme}://..." for scheme in schemes)
         raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}{_encoding_rule(value)}")
 
@@ -274,7 +278,8 @@ def _encoding_rule(url: str) -> str:
     """Return what to say of special characters where they may be what is wrong."""
     if "@" not in url and " " not in url:
         return ""
-    return ", with special characters in its parts as in every URL (@ as %40, / as %2F, # as %23, ? as %3F, % as %25)"
+    codes = "@ as %40, / as %2F, # as %23, ? as %3F, ; as %3B, % as %25"
+    return f", with special characters in its parts as in every URL ({codes})"
 
 
 def without_password(url: str) -> str:

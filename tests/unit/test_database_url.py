@@ -69,6 +69,11 @@ def test_a_url_of_sqlite_that_names_no_file_is_refused_with_the_form(read, url):
         read(url)
 
 
+def test_white_space_alone_is_no_url(read):
+    with pytest.raises(ImproperlyConfigured, match="must be more than white space, or empty for the default"):
+        read("  ")
+
+
 @pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///%3Amemory%3A"])
 def test_a_database_in_memory_is_refused(read, url):
     with pytest.raises(ImproperlyConfigured, match="must name a file: each process would have a memory of its own"):

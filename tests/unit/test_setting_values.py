@@ -6,9 +6,12 @@ import os
 import re
 import stat
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection
+from redis.connection import parse_url
 
 from butler import environment as settings_from
 from butler.setting_names import UnknownName, list_unknown, note_setting
@@ -254,7 +257,35 @@ def test_a_printed_url_has_no_password_however_odd(url, printed):
     assert settings_from.without_password(url) == printed
 
 
-@pytest.mark.parametrize("value", ["redis://:a/b@host/0", "redis://:a#b@host/0", "redis://:a?b@host", "redis://a b@h"])
+def test_a_path_that_leads_in_a_circle_is_refused(environment, tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    environment["THING"] = str(tmp_path / "a" / "data")
+    with refused(f"THING is '{tmp_path}/a/data', but it must be a path that leads somewhere"):
+        settings_from.read_path("THING", default=Path("/"))
+
+
+@pytest.mark.parametrize("value", ["https://sense\u200b:4242", "https://\u00a0sense", "https://sense \u00a04242"])
+def test_a_url_has_no_character_that_nobody_sees(environment, value):
+    environment["THING"] = value
+    with pytest.raises(ImproperlyConfigured, match=r"^THING is .*must be a URL that begins with https"):
+        settings_from.read_url_list("THING", default="", schemes=("https",))
+
+
+@pytest.mark.parametrize(
+    "password", ["p$w", "100%", "p+w", "p:w", "p%3Bw", "p%40%2F%23%3F%25", "{x}%(y)s", "'\"\\", "pä"]
+)
+def test_a_redis_password_is_the_same_to_celery_and_to_redis(environment, password):
+    environment["THING"] = f"redis://us%C3%A9r:{password}@host:6380/3"
+    url = settings_from.read_redis_url("THING", default="")
+    theirs, ours = Connection(url), parse_url(url)
+    assert (theirs.userid, theirs.password) == (ours["username"], ours["password"]) == ("usér", unquote(password))
+    assert (theirs.hostname, theirs.port, theirs.virtual_host) == ("host", 6380, "3")
+
+
+@pytest.mark.parametrize(
+    "value", ["redis://:a;b@host/0", "redis://:a/b@host/0", "redis://:a#b@host/0", "redis://:a?b@host", "redis://a b@h"]
+)
 def test_a_redis_url_with_a_password_that_must_be_encoded_says_so(environment, value):
     environment["THING"] = value
     with pytest.raises(ImproperlyConfigured, match=r"@ as %40, / as %2F, # as %23"):
