@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedules.models import Lease, Run
+from schedules.models import Lease, Run, Schedule, from_epoch
 from tests.integration.test_planner import NOON, at_noon, lead, loaded, plan  # noqa: F401 -- a fixture among them
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +99,43 @@ def test_a_clock_that_is_set_forward_causes_no_storm_and_no_silence(at_noon, ste
 
     assert [run.due_at.timestamp() for run in at_once] == [NOON + step + 60]
     assert [run.due_at.timestamp() for run in after] == [NOON + step + 120]
+
+
+def test_a_clock_that_is_set_back_brings_back_what_was_noted_ahead_and_nothing_else(at_noon):  # noqa: F811
+    before, ahead = at_noon(cron_schedule="@yearly"), at_noon(cron_schedule="@yearly")
+    at_noon(cron_schedule="* * * * *")
+    planner = loaded()
+    plan(planner, NOON + 2 * HOUR)
+    Schedule.objects.filter(pk=ahead.pk).update(armed_at=from_epoch(NOON + HOUR))
+    noted = {}
+    for state in ("planned", "queued", "claimed", "started"):
+        for hour in (-1, 1):
+            moment = from_epoch(NOON + hour * HOUR)
+            run = Run.objects.create(
+                schedule=before,
+                qlik_task_id=before.qlik_task_id,
+                due_at=from_epoch(NOON - HOUR),
+                planned_at=from_epoch(NOON - HOUR),
+                reason="manual",
+                state=state,
+                queued_at=moment,
+                claimed_at=moment,
+                claim_renewed_at=moment,
+            )
+            noted[run.pk] = (state, hour)
+
+    plan(planner, NOON)
+
+    def hours_of(moment: object) -> float:
+        return (moment.timestamp() - NOON) / HOUR
+
+    after = {noted[run.pk]: run for run in Run.objects.filter(pk__in=noted)}
+    assert {key: hours_of(run.queued_at) for key, run in after.items()} == {
+        (state, hour): 0 if (state, hour) == ("queued", 1) else hour for state, hour in noted.values()
+    }
+    for column in ("claimed_at", "claim_renewed_at"):
+        assert {key: hours_of(getattr(run, column)) for key, run in after.items()} == {
+            (state, hour): 0 if (state, hour) == ("claimed", 1) else hour for state, hour in noted.values()
+        }
+    assert Schedule.objects.get(pk=before.pk).armed_at == from_epoch(NOON - 1)
+    assert Schedule.objects.get(pk=ahead.pk).armed_at == from_epoch(NOON)

@@ -53,12 +53,15 @@ def try_modules(
     Nothing is found where a test that has noticed one fails on the code as it is, too.
     """
     results: page.Results = {}
-    for mutants in chosen.values():
-        found = list(try_all(mutants, copies))
+    reasons = page.read_reasons()
+    for module, mutants in chosen.items():
+        # What is known to be left need not be tried again
+        found = [Verdict(mutant, "") for mutant in mutants if mutant.name in reasons]
+        found += try_all([mutant for mutant in mutants if mutant.name not in reasons], copies)
         try:
             copies[0].confirm(found)
         except TestsFailError as error:
-            print(f"What was found of {found[0].mutant.module} counts for nothing: {error}", flush=True)
+            print(f"What was found of {module} counts for nothing: {error}", flush=True)
             continue
         began = f"{datetime.now(UTC):%Y-%m-%d}"
         results |= page.summarize(found, seed=options.seed, began=began)

@@ -24,13 +24,13 @@ _NAMES: Mapping[str, str] = {
     "targets": "targets known_tasks",
     "changes": "services planner pauses maintenance targets edits_forget mass_edits",
     "editing": "services long_passes lease wake_up_calls beat service mass_edits",
-    "services": "services pauses edits_forget planner long_passes mass_edits schedules_command api_schedules",
+    "services": "services pauses edits_forget mass_edits backfill planner schedules_command",
     "schedule_rows": "mass_edits services edits_forget pauses",
     "bulk_rows": "mass_edits services",
     "imports": "schedules_command edits_forget mass_edits",
     "maintenance": "maintenance ledger",
     "backfill": "backfill targets",
-    "lease": "lease long_passes publisher beat beat_reads worker",
+    "lease": "lease long_passes publisher beat_reads beat",
     "planner": f"{_PLANNING} lease beat_reads beat",
     "passes": f"{_PLANNING} beat_reads",
     "entries": f"{_PLANNING} maintenance pauses",
@@ -63,8 +63,8 @@ _WITH_LOCKS = (
 #: The paths of modules, in the order in which a run goes through them
 MODULES: Sequence[str] = [f"schedules/{name}.py" for name in _NAMES]
 
-#: Where it matters which database it is, for locks of rows and statements of their own. A mutant that outlives the
-#: tests on SQLite meets them on PostgreSQL
+#: Where it may matter which database it is, for locks of rows and statements of their own. A mutant of a lock, an order
+#: or a transaction that outlives the tests on SQLite meets them on PostgreSQL
 WITH_LOCKS = frozenset(f"schedules/{name}.py" for name in _WITH_LOCKS.split())
 
 

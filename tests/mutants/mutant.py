@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 LONGEST_SHOWN = 70
+_LOCKS = re.compile(r"select_for_update|order_by|atomic|editing|vendor|FOR UPDATE|CONFLICT|sorted|lock|key=|renew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Mutant:
         shown = self.change.shown or f"{_shorten(self.old)} -> {_shorten(self.change.new) or 'nothing'}"
         more = f" #{self.number}" if self.number > 1 else ""
         return f"{self.module} {self.place}: {self.change.kind}: {shown}{more}"
+
+    @property
+    def concerns_locks(self) -> bool:
+        """Whether it may matter which database it is."""
+        return bool(_LOCKS.search(f"{self.old} {self.change.new} {self.change.shown}"))
 
     def apply(self, source: bytes) -> bytes:
         """Return the module's text with the change."""

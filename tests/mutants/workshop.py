@@ -77,7 +77,8 @@ class Copy:
     def try_mutant(self, mutant: Mutant) -> Verdict:
         """Return whether the tests of its module notice a mutant, on all databases that concern it."""
         source = self._sources.setdefault(mutant.module, (self._folder / mutant.module).read_bytes())
-        for database in self._databases_of(mutant.module):
+        is_on_both = mutant.module in WITH_LOCKS and mutant.concerns_locks and self._postgres_url
+        for database in ["", self._postgres_url] if is_on_both else [""]:
             self._write(mutant.module, mutant.apply(source))
             try:
                 killer = self._run_tests(list_tests(mutant.module), database)
@@ -91,9 +92,6 @@ class Copy:
         """End the tests that are under way, for somebody has lost patience."""
         if self._process:
             end_group(self._process)
-
-    def _databases_of(self, module: str) -> list[str]:
-        return ["", self._postgres_url] if module in WITH_LOCKS and self._postgres_url else [""]
 
     def _migrate(self) -> None:
         address = f"sqlite:///{self._template}"
