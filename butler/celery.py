@@ -53,4 +53,4 @@ def leave_logging_alone(**_: object) -> None:
 @worker_ready.connect
 def read_tasks(sender: Any, **_: object) -> None:
     """Have the tasks of Qlik Sense read at once: beat asks for that only after its first five minutes."""
-    sender.app.send_task("schedules.read_tasks", expires=60)
+    sender.app.send_task("schedules.read_tasks")

@@ -190,13 +190,13 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULER = "schedules.beat.QlikScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+# Without an expiry, which would be by the clock of beat's host; schedules.housekeeping leaves out what comes too late
 CELERY_BEAT_SCHEDULE = {
-    # One that waited for longer has proved that the queue is long: what it would take for lost is only waiting
-    "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10), "options": {"expire_seconds": 10}},
+    "butler: sweep runs": {"task": "schedules.sweep_runs", "schedule": every(10)},
     # Two calls of QRS each time, whatever the number of runs
-    "butler: follow runs": {"task": "schedules.follow_runs", "schedule": every(15), "options": {"expire_seconds": 15}},
-    "butler: read tasks": {"task": "schedules.read_tasks", "schedule": every(300), "options": {"expire_seconds": 300}},
-    "butler: watch": {"task": "schedules.watch", "schedule": every(10), "options": {"expire_seconds": 10}},
+    "butler: follow runs": {"task": "schedules.follow_runs", "schedule": every(15)},
+    "butler: read tasks": {"task": "schedules.read_tasks", "schedule": every(300)},
+    "butler: watch": {"task": "schedules.watch", "schedule": every(10)},
 }
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

@@ -21,6 +21,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from schedules import runs
 from schedules.checkpoint import checkpoint, put_off_checkpoints
 from schedules.doubted_clock import DoubtedClock
+from schedules.housekeeping import note_sent
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.planner import Planner
 from schedules.publisher import Publisher
@@ -55,6 +56,7 @@ class QlikScheduler(DatabaseScheduler):
         self._pulse_at = self._library_at = 0.0
         self._send_at: float | None = 0.0
         self._is_library_changed = False
+        self._library_leaps = 0
         self._has_written = False
         super().__init__(*args, **kwargs)
 
@@ -191,6 +193,23 @@ class QlikScheduler(DatabaseScheduler):
         differing = {name: entry for name, entry in mapping.items() if not _is_like(rows.get(name), entry)}
         super().update_from_dict(differing)
 
+    def all_as_schedule(self) -> Any:
+        """Read the library's tasks; one that ran last while the clock was ahead has run now, not at a time to come."""
+        entries = super().all_as_schedule()
+        for entry in entries.values():
+            entry.last_run_at = min(entry.last_run_at, timezone.now())
+        return entries
+
+    def apply_async(self, entry: Any, *args: Any, **kwargs: Any) -> Any:
+        """Send a task of the library's, housekeeping with the moment of its sending."""
+        if entry.task in self._housekeeping:
+            entry.kwargs = {**entry.kwargs, "sent_at": note_sent(entry.task)}
+        return super().apply_async(entry, *args, **kwargs)
+
+    @property
+    def _housekeeping(self) -> set[str]:
+        return {entry["task"] for entry in self.app.conf.beat_schedule.values()}
+
     def enabled_models_qs(self) -> Any:
         """Leave to the library's own clock what is no schedule.
 
@@ -208,6 +227,10 @@ class QlikScheduler(DatabaseScheduler):
         if time.monotonic() < self._library_at or not self._publisher.has_redis:
             return
         self._library_at = time.monotonic() + PULSE_SECONDS
+        if self._library_leaps != self._clock.leaps:
+            # It goes by the wall clock, and would wait until that comes to the same moment again
+            self._library_leaps = self._clock.leaps
+            self._initial_read, self._heap = True, None
         try:
             self._library_at = time.monotonic() + min(super().tick(), PULSE_SECONDS)
             if self.should_sync():

@@ -29,6 +29,8 @@ class DoubtedClock:
         self._believed = _offset()
         self._doubted: float | None = None
         self._doubted_since = 0.0
+        #: How many leaps were believed
+        self.leaps = 0
 
     def read(self) -> float | None:
         """Return the time in epoch seconds; None while the clock has leapt and may be corrected within seconds."""
@@ -38,6 +40,7 @@ class DoubtedClock:
             return None
         if self._doubted is not None:
             logger.warning("the clock has %s", f"leapt by {leap:,.0f} s" if abs(leap) > STEP_SECONDS else "come back")
+        self.leaps += abs(leap) > STEP_SECONDS
         self._believed, self._doubted = offset, None
         return elapsed + offset
 

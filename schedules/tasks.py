@@ -20,6 +20,7 @@ from django.utils import timezone
 from qlik.errors import QrsError
 from schedules import breaker, claims, closing, following, runs, starting
 from schedules.claims import ClaimedRun
+from schedules.housekeeping import is_in_time
 from schedules.known_tasks import NoTasksError, refresh_old_tasks
 from schedules.lease import is_gone, lives_here, name_this_process
 from schedules.models import READ_TASKS_TASK, START_RUNS_TASK, Run
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 #: A call of QRS that is made or waits for a thread; without an outcome when it has waited too long
 Call: TypeAlias = Future[Outcome | None]
 
+FOLLOW_TASK, SWEEP_TASK = "schedules.follow_runs", "schedules.sweep_runs"
+#: How often beat sends these, in seconds; see CELERY_BEAT_SCHEDULE
+FOLLOW_PERIOD, SWEEP_PERIOD, READ_PERIOD = 15.0, 10.0, 300.0
 #: Runs of a message that are claimed at a time: what a worker that is killed had claimed ends as unknown
 CLAIM_SIZE = 25
 #: A run that waits longer than this for a thread of the worker that claimed it is handed back
@@ -81,17 +85,24 @@ def start_runs(run_ids: list[str]) -> None:
             _renew([held.run for held in calls.values()])
 
 
-@shared_task(name="schedules.follow_runs")
-def follow_runs() -> None:
-    """Learn from QRS how the reloads go that were started, and what came of calls without an answer."""
+@shared_task(name=FOLLOW_TASK)
+def follow_runs(sent_at: float | None = None) -> None:
+    """Learn from QRS how the reloads go that were started, and what came of calls without an answer.
+
+    Of this and the other housekeeping `sent_at` tells when beat has sent it; see housekeeping.py.
+    """
+    if not is_in_time(FOLLOW_TASK, sent_at=sent_at, period=FOLLOW_PERIOD):
+        return
     following.follow_runs(qrs_client, now=timezone.now())
 
 
-@shared_task(name="schedules.sweep_runs")
-def sweep_runs() -> None:
+@shared_task(name=SWEEP_TASK)
+def sweep_runs(sent_at: float | None = None) -> None:
     """Bring stuck runs on: close what is past its limit, publish again what no worker took, ask about what its worker
     lost, look for QRS.
     """
+    if not is_in_time(SWEEP_TASK, sent_at=sent_at, period=SWEEP_PERIOD):
+        return
     now = timezone.now()
     closing.close_overdue(now=now)
     # After twice the time that a call may take, nobody waits for its answer
@@ -108,8 +119,10 @@ def sweep_runs() -> None:
 
 
 @shared_task(name=READ_TASKS_TASK)
-def read_tasks() -> None:
+def read_tasks(sent_at: float | None = None) -> None:
     """Read anew what tasks Qlik Sense has; without an answer, what is known stays."""
+    if not is_in_time(READ_TASKS_TASK, sent_at=sent_at, period=READ_PERIOD):
+        return
     try:
         found = refresh_old_tasks(older_than=JUST_READ)
     except (QrsError, NoTasksError) as error:

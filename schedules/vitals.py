@@ -17,6 +17,7 @@ from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
 from schedules.alert_queue import AlertTrouble, list_troubles
 from schedules.closing import find_overdue
+from schedules.housekeeping import read_delay
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
@@ -74,12 +75,13 @@ class Waiting:
 class Vitals:
     """The state of the service at `read_at`.
 
-    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has the
-    states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
-    `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers
-    know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
-    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the channels
-    that alerts do not get through to. `zone_data` is what the reading process computes with.
+    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has
+    the states before a start is certain. `housekeeping_delay` tells for how long none was done in time; None where
+    all is. `absences` are times in which nobody planned and whose settling is not done yet. `certificates` are
+    those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers know of QRS
+    itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
+    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the
+    channels that alerts do not get through to. `zone_data` is what the reading process computes with.
     """
 
     read_at: datetime
@@ -89,6 +91,7 @@ class Vitals:
     queue_length: int | None
     open_runs: Mapping[str, int]
     longest_waiting: Waiting | None
+    housekeeping_delay: timedelta | None
     overdue: Run | None
     absences: Sequence[Absence]
     maintenance: Maintenance | None
@@ -105,6 +108,7 @@ class Vitals:
             *self._problems_of_leader(),
             *self._problems_of_zones(),
             *self._problems_of_queue(),
+            *self._problems_of_housekeeping(),
             *self._problems_of_qrs(),
             *self._problems_of_certificates(),
             *self._problems_of_alerts(),
@@ -167,6 +171,14 @@ class Vitals:
                 f"{OPEN_LIMIT.days} days. The workers close such runs: look whether they run, and what their log says."
             )
 
+    def _problems_of_housekeeping(self) -> Iterator[str]:
+        if self.housekeeping_delay and self.housekeeping_delay > LONGEST_WAIT:
+            delay, limit = self.housekeeping_delay.total_seconds(), LONGEST_WAIT.total_seconds()
+            yield (
+                f"No worker has done the housekeeping for {delay:,.0f} s, more than {limit:.0f} s: runs that got stuck "
+                "stay so, and reloads are not followed. Look whether workers run, and whether the queue is long."
+            )
+
     def _problems_of_qrs(self) -> Iterator[str]:
         if self.qrs.wait_until and self.qrs.unreachable_since:
             seconds = max(self.read_at - self.qrs.unreachable_since, timedelta(0)).total_seconds()
@@ -189,7 +201,7 @@ class Vitals:
 
 
 def read_vitals() -> Vitals:
-    """Return how the service is now, with a handful of queries and one question to Redis."""
+    """Return how the service is now, with a handful of queries and two questions to Redis."""
     now = timezone.now()
     lease = Lease.objects.filter(pk=1).first() or Lease()
     return Vitals(
@@ -200,6 +212,7 @@ def read_vitals() -> Vitals:
         queue_length=_read_queue_length(),
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
+        housekeeping_delay=None if (delay := read_delay()) is None else timedelta(seconds=delay),
         overdue=find_overdue(now=now - OVERDUE_TOLERANCE),
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),

@@ -31,10 +31,11 @@ def wake_beat() -> None:
 
 @cache
 def _publisher() -> redis.Redis:
-    return _connect()
+    return connect_redis()
 
 
-def _connect() -> redis.Redis:
+def connect_redis() -> redis.Redis:
+    """Return a client that waits for Redis for half a second at most."""
     # One more try: a connection that was kept while Redis was restarted fails the first time
     retry = Retry(NoBackoff(), 1)
     return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5, retry=retry)
@@ -44,7 +45,7 @@ class RedisMark:
     """A key that is there as long as Redis has not been wiped since the last look."""
 
     def __init__(self) -> None:
-        self._redis = _connect()
+        self._redis = connect_redis()
 
     def is_there(self) -> bool:
         """Return whether the mark is there, and leave one; raises RedisError."""
@@ -89,7 +90,7 @@ class WakeUpCall:
 
     def _next_message(self, timeout: float) -> bool:
         if self._subscription is None:
-            subscription = _connect().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            subscription = connect_redis().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
             subscription.subscribe(CHANNEL)
             self._subscription = subscription
         return self._subscription.get_message(timeout=timeout) is not None
