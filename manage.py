@@ -39,19 +39,26 @@ def _run_command() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from butler.command_output import finish_output, give_up_output, is_output_failure, prepare_output
+
+    prepare_output()
     try:
         import django
 
         django.setup()
         execute_from_command_line(sys.argv)
-        # Here, and not when Python ends, where nobody catches what goes wrong
-        sys.stdout.flush()
+        finish_output()
     except ImproperlyConfigured as error:
         sys.exit(f"butler: {error}")
     except BrokenPipeError:
-        # Whoever read has seen enough, as `head` does; nor may Python write what is left when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read has seen enough, as `head` does
+        give_up_output()
         sys.exit(1)
+    except OSError as error:
+        if not is_output_failure(error):
+            raise
+        give_up_output()
+        sys.exit(f"butler: The output cannot be written: {error.strerror}. What the command has changed stays so.")
 
 
 def _hand_over_to_own_python() -> None:

@@ -16,6 +16,7 @@ from schedules.periods import parse_moment
 
 _MOST_LINES = 48
 _LONGEST_BAR = 48
+_BAR = "█"
 _ROOM_FOR_NAMES = WIDTH - 20
 
 
@@ -34,7 +35,16 @@ def run(command: BaseCommand, *, from_text: str | None, until_text: str | None, 
         until_at=None if until_text is None else parse_moment(until_text, name="--until"),
         per=Per(per),
     )
-    command.stdout.write("\n".join(_lines_of(forecast)))
+    text = "\n".join(_lines_of(forecast))
+    command.stdout.write(text if _knows_bars(command) else text.replace(_BAR, "#"))
+
+
+def _knows_bars(command: BaseCommand) -> bool:
+    try:
+        _BAR.encode(getattr(command.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _lines_of(forecast: Forecast) -> Iterator[str]:
@@ -64,7 +74,7 @@ def _draw(forecast: Forecast) -> Iterator[str]:
     step = timedelta(seconds=size * forecast.per.seconds)
     for number, height in enumerate(heights):
         at = forecast.from_at + number * step
-        bar = "█" * -(-height * _LONGEST_BAR // highest)
+        bar = _BAR * -(-height * _LONGEST_BAR // highest)
         yield f"{at:%Y-%m-%d %H:%M}  {height:>10,}  {bar}".rstrip()
 
 

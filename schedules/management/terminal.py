@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import textwrap
+from typing import BinaryIO
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 
 from schedules.changes import Origin
 from schedules.models import ScheduleChange
@@ -19,7 +20,7 @@ def find_origin() -> Origin:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
         user = ""
-    return Origin(ScheduleChange.Source.COMMAND, user)
+    return Origin(ScheduleChange.Source.COMMAND, make_printable(user))
 
 
 def refusal(sentence: str) -> CommandError:
@@ -43,3 +44,13 @@ def cut(text: str) -> str:
 def make_printable(text: str) -> str:
     """Return the text without characters that a terminal would obey."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def write_utf8(output: OutputWrapper, text: str) -> None:
+    """Write the content of a file as it is, whatever the terminal's encoding."""
+    raw: BinaryIO | None = getattr(output, "buffer", None)
+    if raw is None:
+        output.write(text, ending="")
+        return
+    output.flush()
+    raw.write(text.encode())

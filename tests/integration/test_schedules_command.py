@@ -410,6 +410,14 @@ def test_months_as_numbers_are_pointed_out_one_by_one(write):
     assert [row[2] for row in table()] == ["0 6 1 3 *", "@hourly", "0 6 1 jan-mar,9 *"]
 
 
+def test_ten_schedules_with_months_as_numbers_are_named_and_the_others_counted(write):
+    outcome = schedules("import", write(*(entry(f"s{n}", cronSchedule="0 6 1 3 *") for n in range(25))))
+
+    assert outcome.err.count("0 6 1 3 *") == 10
+    assert "... and 15 more" in outcome.err
+    assert "--months 0-11" in outcome.err
+
+
 def test_butlers_months_are_rewritten_without_a_word(write):
     file = write(entry("a", cronSchedule="0 6 1 0,11 *"), entry("c", cronSchedule="0 6 1 jan-mar,8 *"))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from schedules.management.terminal import cut as _cut
 from schedules.management.terminal import find_origin as _origin
 from schedules.management.terminal import refusal as _refusal
 from schedules.management.terminal import wrap as _wrapped
+from schedules.management.terminal import write_utf8
 from schedules.models import Maintenance, Schedule
 from schedules.periods import PeriodError
 from schedules.policies import pause_message
@@ -39,6 +41,8 @@ from schedules.yaml_io import Entry, ScheduleFileError, months_as_numbers, read_
 
 #: So many schedules, or things that are wrong with a file, are shown; a dry run shows all.
 MOST_SHOWN = 20
+#: Of the schedules with months as numbers so many are named
+MONTHS_SHOWN = 10
 
 
 class Command(BaseCommand):
@@ -74,7 +78,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do what the subcommand says; what is refused ends as a CommandError, hence with exit code 1."""
         try:
-            getattr(self, f"_{action}")(**options)
+            getattr(self, f"_{action}")(**_read_texts(options))
         except ScheduleFileError as error:
             raise CommandError("\n".join(["Nothing was written.", *_wrapped_some(error.problems)])) from error
         except (UnknownScheduleError, MaintenanceError) as error:
@@ -106,7 +110,7 @@ class Command(BaseCommand):
         schedules = ScheduleSerializer(Schedule.objects.all(), many=True).data
         text = write_entries(schedules)
         if file is None:
-            self.stdout.write(text, ending="")
+            write_utf8(self.stdout, text)
             return
         try:
             Path(file).write_text(text, encoding="utf-8", newline="\n")
@@ -184,7 +188,9 @@ class Command(BaseCommand):
         with_numbers = [entry for entry in entries if months_as_numbers(str(entry.values.get("cronSchedule", "")))]
         if not with_numbers:
             return
-        lines = [_cut(f"  {entry.place}: {entry.values['cronSchedule']}") for entry in with_numbers]
+        lines = [_cut(f"  {entry.place}: {entry.values['cronSchedule']}") for entry in with_numbers[:MONTHS_SHOWN]]
+        if more := len(with_numbers) - MONTHS_SHOWN:
+            lines += [f"  ... and {more:,} more"] if more > 0 else []
         head = "Months count from 1 here, 3 is March; in Butler's own files from 0, 3 is April. With months as numbers:"
         foot = "--months 0-11 takes them as Butler does, --months 1-12 as they are, without this warning."
         self.stderr.write("\n".join([_wrapped(head), *lines, _wrapped(foot)]), self.style.WARNING)
@@ -203,6 +209,20 @@ def _read_moment(text: str) -> datetime:
     except ValueError as error:
         ways = "Write 2026-12-01T06:00 for UTC, or with an offset, 2026-12-01T07:00+01:00."
         raise _refusal(f"--until: {text!r} is no moment. {ways} Nothing was changed.") from error
+
+
+def _read_texts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments in UTF-8, whatever the locale; only the name of a file may have other bytes."""
+    return {name: value if name == "file" else _read_text(value) for name, value in options.items()}
+
+
+def _read_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read_text(item) for item in value]
+    try:
+        return os.fsencode(value).decode() if isinstance(value, str) and not value.isascii() else value
+    except UnicodeError as error:
+        raise _refusal(f"The argument {value!r} is not UTF-8. Type it in UTF-8. Nothing was changed.") from error
 
 
 def _read(file: str) -> str:
