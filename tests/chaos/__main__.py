@@ -18,6 +18,7 @@ from random import SystemRandom
 from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
+from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
 from tests.chaos.outages import stop_database, stop_redis
@@ -43,9 +44,11 @@ SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     9: break_rows,
     10: go_down,
     11: lose_power,
+    12: begin_late,
+    13: freeze_follower,
 }
 #: Where the database has a part in it
-ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11})
+ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

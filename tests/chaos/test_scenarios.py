@@ -10,6 +10,7 @@ import pytest
 from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
+from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
 from tests.chaos.outages import stop_database, stop_redis
@@ -74,3 +75,11 @@ def test_time_down_is_made_up_for_as_the_policies_say(terms):
 
 def test_a_power_cut_is_made_up_for_once_although_the_service_is_back_before_qrs(terms):
     check(lose_power, terms)
+
+
+def test_a_start_that_qrs_begins_late_is_not_made_twice(terms):
+    check(begin_late, terms)
+
+
+def test_a_follower_that_was_frozen_writes_nothing_old(terms):
+    check(freeze_follower, terms)
