@@ -36,7 +36,7 @@ _NAMES: Mapping[str, str] = {
     "entries": f"{_PLANNING} maintenance pauses",
     "absences": "absences absence_slices clock_steps targets clock_leaps",
     "set_backs": "clock_leaps clock_steps",
-    "beat": "beat publisher long_passes checkpoint beat_reads",
+    "beat": "beat_turns beat publisher long_passes checkpoint beat_reads",
     "publisher": "publisher beat",
     "runs": f"ledger claim_borders services planner lock_order {_CALLS} publisher following retry_deadlines closing",
     "bulk": "ledger following lock_order worker late_outcomes start_slices",
