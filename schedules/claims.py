@@ -29,6 +29,7 @@ from schedules.policies import (
 from schedules.runs import ASKED_FOR, NOT_STARTED, OCCURRENCES, change_rows, move_runs
 from schedules.schedule_rules import Rule, find_closures, make_retry, may_go_on, read_rules
 from schedules.turns import take_turn
+from schedules.validators import is_task_id
 
 logger = logging.getLogger(__name__)
 
@@ -217,8 +218,11 @@ def list_claiming_workers() -> list[str]:
 
 
 def _refuse_forbidden(waiting: Sequence[ClaimedRun]) -> list[ClaimedRun]:
-    """Refuse the runs of tasks that the allow-list does not have, and return the others."""
-    forbidden = list_forbidden({run.qlik_task_id for run in waiting})
+    """Refuse the runs of tasks that the allow-list does not have, or whose id is none, and return the others."""
+    task_ids = {run.qlik_task_id for run in waiting}
+    broken = {task_id: f"{task_id!r} is not the id of a task. Correct the schedule." for task_id in task_ids}
+    broken = {task_id: reason for task_id, reason in broken.items() if not is_task_id(task_id)}
+    forbidden = {**list_forbidden(task_ids - broken.keys()), **broken}
     for task_id, reason in forbidden.items():
         refused = [run.id for run in waiting if run.qlik_task_id == task_id]
         move_runs(Run.objects.filter(pk__in=refused), state=Run.State.REFUSED, message=reason)

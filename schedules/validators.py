@@ -62,9 +62,14 @@ def validate_task_of_schedule(text: str) -> None:
         validate_task_id(text)
 
 
+def is_task_id(text: str) -> bool:
+    """Return whether a text is a GUID in its usual form, as the ids of tasks are."""
+    return bool(_GUID.fullmatch(text))
+
+
 def validate_task_id(text: str) -> None:
     """Refuse what is no GUID in its usual form; Qlik Sense shows a task's id in that form."""
-    if not _GUID.fullmatch(text):
+    if not is_task_id(text):
         raise ValidationError(
             f"{text!r} is not a GUID. Copy the task's id from the Qlik Management Console; it looks like "
             f"0fe447a9-ba1f-44a9-ac23-68c3a1d88d8b.",

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import claims, closing, following, runs, services, tasks, vitals
+from schedules import claims, closing, doubted_clock, following, runs, services, tasks, vitals
+from schedules.doubted_clock import LONG_PATIENCE_SECONDS, DoubtedClock
 from schedules.models import QlikTask, QrsSite, Run, TaskTurn
 from schedules.qrs import qrs_client
 from tests.conftest import ORIGIN, TASK_ID
@@ -190,6 +191,23 @@ def test_the_sweeper_closes_before_it_does_anything_else(add_run, monkeypatch):
 
     run.refresh_from_db()
     assert run.state == "unknown"
+
+
+def test_a_clock_that_leaps_for_a_moment_closes_nothing(add_run, monkeypatch):
+    run = add_run("started", age=WEEK + HOUR)
+    clock = DoubtedClock()
+    monkeypatch.setattr(tasks, "_CLOCK", clock)
+    leapt = doubted_clock._offset() + 8 * 86_400
+    monkeypatch.setattr(doubted_clock, "_offset", lambda: leapt)
+
+    tasks.sweep_runs()
+    run.refresh_from_db()
+    assert run.state == "started"
+
+    clock._doubted_since -= LONG_PATIENCE_SECONDS
+    tasks.sweep_runs()
+    run.refresh_from_db()
+    assert run.state == "unknown", "a leap that lasts is the time"
 
 
 class TestFollowingSwitchedOff:

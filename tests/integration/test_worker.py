@@ -307,6 +307,19 @@ def test_a_schedule_deleted_meanwhile_does_not_stop_a_manual_run(run_now, simula
     assert run.state == "started"
 
 
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
+def test_a_run_whose_task_id_a_hand_has_broken_is_refused_and_keeps_nobody(run_now, simulator, overlap):
+    broken, sound = run_now(overlap=overlap), run_now(overlap=overlap)
+    Run.objects.filter(pk=broken.pk).update(qlik_task_id="nonsense")
+
+    tasks.start_runs([str(broken.pk), str(sound.pk)])
+
+    for run in (broken, sound):
+        run.refresh_from_db()
+    assert (broken.state, broken.message) == ("refused", "'nonsense' is not the id of a task. Correct the schedule.")
+    assert sound.state == "started"
+
+
 def test_a_message_for_rows_that_are_gone_is_passed_over(simulator):
     tasks.start_runs([str(uuid.uuid4())])
 
