@@ -18,6 +18,7 @@ from schedules.lease import (
     LeaseLostError,
     PlannerLease,
     is_gone,
+    lives_here,
     lock_lease,
     name_this_process,
 )
@@ -238,6 +239,18 @@ def test_a_process_of_somebody_else_is_not_gone(monkeypatch):
     monkeypatch.setattr(os, "kill", refuse)
 
     assert not is_gone(f"{name_this_process().rpartition('/')[0]}/1")
+
+
+def test_only_processes_of_this_system_are_known_to_live():
+    here = name_this_process().rpartition("/")[0]
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+
+    assert lives_here(name_this_process())
+    assert lives_here(f"{here}/{os.getppid()}")
+    assert not lives_here(f"{here}/{process.pid}")
+    assert not lives_here("elsewhere/boot/1")
+    assert not lives_here("")
 
 
 def count_waiting_for_locks() -> int:
