@@ -10,6 +10,7 @@ _CRON = (
     "cron_second_opinions cron_fuzz"
 )
 _PLANNING = "planner clock_steps clock_leaps long_passes absences edits_forget absence_slices targets"
+_FOLLOWING = "following calls_in_doubt following_races clocks_of_qrs odd_answers overlap turns retry_deadlines"
 _CALLS = "worker retries what_qrs_began overlap turns"
 
 #: The names of modules and, without what all have in common, of test files: first those that know the module best
@@ -24,17 +25,18 @@ _NAMES: Mapping[str, str] = {
     "targets": "targets known_tasks",
     "changes": "services planner pauses maintenance targets edits_forget mass_edits",
     "editing": "services long_passes lease wake_up_calls beat service mass_edits",
-    "services": "services pauses edits_forget mass_edits backfill planner schedules_command",
+    "services": "services pauses edits_forget mass_edits backfill_cancel planner schedules_command",
     "schedule_rows": "mass_edits services edits_forget pauses",
     "bulk_rows": "mass_edits services",
     "imports": "schedules_command edits_forget mass_edits",
+    "asking": "run_now services targets",
     "maintenance": "maintenance ledger",
-    "backfill": "backfill targets",
+    "backfill": "backfill backfill_cancel targets",
     "lease": "lease long_passes publisher beat_reads beat",
-    "planner": f"{_PLANNING} lease beat_reads beat",
-    "passes": f"{_PLANNING} beat_reads",
+    "planner": f"{_PLANNING} long_graces lease beat_reads beat",
+    "passes": f"passes long_graces {_PLANNING} beat_reads",
     "entries": f"{_PLANNING} maintenance pauses",
-    "absences": "absences absence_slices clock_steps targets clock_leaps",
+    "absences": "absences absence_slices clock_steps targets clock_leaps long_graces",
     "set_backs": "clock_leaps clock_steps",
     "beat": "beat_turns beat publisher long_passes checkpoint beat_reads",
     "publisher": "publisher beat",
@@ -45,19 +47,24 @@ _NAMES: Mapping[str, str] = {
     "schedule_rules": "claim_borders ledger retries retry_deadlines overlap turns what_qrs_began worker",
     "turns": "overlap turns what_qrs_began closing",
     "breaker": "breaker_borders retries what_qrs_began worker vitals wake_up_calls",
-    "starting": f"{_CALLS} retry_deadlines start_slices api_start_tasks",
+    "starting": f"{_CALLS} status_classes retry_after retry_deadlines start_slices api_start_tasks",
     "recording": "start_slices worker late_outcomes worker_database",
     "patience": "patience worker_database worker",
     "tasks": f"{_CALLS} late_outcomes worker_database start_slices known_tasks following wake_up_calls",
-    "following": "following overlap turns retry_deadlines wake_up_calls",
+    "following": f"{_FOLLOWING} wake_up_calls",
+    "open_runs": _FOLLOWING,
+    "qrs_picture": _FOLLOWING,
+    "session_matching": _FOLLOWING,
+    "verdicts": _FOLLOWING,
+    "follower_turn": "following_races following",
     "request_calls": "start_slices api_start_tasks",
     "start_requests": "api_start_tasks allow_list start_slices what_qrs_began",
     "stopping": "api_stop_tasks targets",
 }
 _WITH_LOCKS = (
-    "absences backfill breaker bulk bulk_rows changes claims closing editing following lease maintenance passes "
-    "planner publisher recording request_calls runs schedule_rows services set_backs start_requests starting stopping "
-    "tasks turns"
+    "absences asking backfill breaker bulk bulk_rows changes claims closing editing follower_turn following lease "
+    "maintenance open_runs passes planner publisher recording request_calls runs schedule_rows services set_backs "
+    "start_requests starting stopping tasks turns"
 )
 
 #: The paths of modules, in the order in which a run goes through them
