@@ -49,6 +49,7 @@ from schedules.validators import (
 __all__ = [
     "START_RUNS_TASK",
     "TIMETABLE_COLUMNS",
+    "UNSCHEDULED",
     "Absence",
     "AlertChannel",
     "AlertCondition",
@@ -335,6 +336,10 @@ def make_timetable(row: Mapping[str, Any]) -> Timetable:
     )
 
 
+#: What is asked for by hand, made up for, or comes once more: few of the ledger's runs
+UNSCHEDULED = ~models.Q(reason="scheduled")
+
+
 class Run(models.Model):
     """One line of the ledger: an occurrence of a schedule, or a start that somebody asked for.
 
@@ -439,6 +444,8 @@ class Run(models.Model):
             # Beat looks for rows to publish, the sweeper for rows that got stuck. Without a condition: SQLite uses a
             # conditional index only for a query that repeats the condition, word for word
             models.Index(fields=["state", "due_at"], name="run_by_state"),
+            # The history of what was not scheduled, which is rare; an index of all runs would cost each insertion
+            models.Index(fields=["-due_at", "-planned_at"], name="run_unscheduled", condition=UNSCHEDULED),
         ]
 
     def __str__(self) -> str:
@@ -527,6 +534,8 @@ class ScheduleChange(models.Model):
         indexes = [
             # What happened to one schedule
             models.Index(fields=["schedule_pk", "-id"], name="change_by_schedule"),
+            # Which schedule had an id that is not there any more
+            models.Index(fields=["schedule_name"], name="change_by_name"),
         ]
 
     def __str__(self) -> str:

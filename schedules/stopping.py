@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Case, F, TextField, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from qlik.documents import ExecutionSession
 from qlik.errors import NotStartedError, QrsError
 from qlik.filters import one_of
 from schedules import services
@@ -17,8 +19,12 @@ from schedules.allow_list import AllowList
 from schedules.changes import Origin
 from schedules.models import Run, Schedule
 from schedules.qrs import BUSY_SECONDS, QrsBusyError, qrs_client, waiting_for_qrs
+from schedules.run_lookup import find_by_session
 from schedules.targets import TaskIndex
 from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
+
+#: How far the clock of QRS may be from ours
+CLOCK_MARGIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +88,29 @@ def _stop(task_ids: Collection[UUID], *, origin: Origin) -> set[UUID]:
     """Stop the tasks and return those that were running."""
     client = qrs_client()
     sessions = client.list_sessions(where=one_of("reloadTask.id", task_ids))
+    # Before they end, for then their runs are closed
+    run_ids = _find_runs(sessions)
     for task_id in task_ids:
         # Also a task without a session: one may have begun since
         client.stop_task(task_id)
-    _note([session.id for session in sessions], origin=origin)
+    _note(run_ids, origin=origin)
     return {session.task_id for session in sessions if session.task_id}
 
 
-def _note(session_ids: Collection[UUID], *, origin: Origin) -> None:
-    """Add to the messages of the runs with these sessions that they were stopped, when and by whom."""
+def _find_runs(sessions: Collection[ExecutionSession]) -> list[UUID]:
+    """Return the keys of the runs with these sessions."""
+    begun = [at for session in sessions if session.result and (at := session.result.started_at)]
+    since = min(begun, default=timezone.now()) - CLOCK_MARGIN
+    return find_by_session([session.id for session in sessions], since=since)
+
+
+def _note(run_ids: Collection[UUID], *, origin: Origin) -> None:
+    """Add to the messages of these runs that they were told to stop, when and by whom."""
     who = f"{origin.actor or 'somebody'}, {origin.source.label}"
     note = f"Told to stop at {timezone.now():%Y-%m-%d %H:%M:%S} UTC by {who}."
     added = Concat(F("message"), Value(f" {note}"), output_field=TextField())
     message = Case(When(message="", then=Value(note)), default=added, output_field=TextField())
-    Run.objects.filter(qrs_session__in=list(session_ids)).update(message=message)
+    Run.objects.filter(pk__in=run_ids).update(message=message)
 
 
 def _explain(error: QrsError) -> CallFailedError:

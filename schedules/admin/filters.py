@@ -11,7 +11,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest
 from django.utils import timezone
 
-from schedules.models import Schedule
+from schedules.models import UNSCHEDULED, Run, Schedule
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -85,3 +85,14 @@ class OneScheduleChangesFilter(OneScheduleFilter):
     """The changes of one schedule."""
 
     column = "schedule_pk"
+
+
+class ReasonFilter(admin.ChoicesFieldListFilter):
+    """Why runs were planned."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        """Keep the runs with the chosen reason."""
+        if self.lookup_val not in (None, Run.Reason.SCHEDULED):
+            # SQLite uses the index of the few that were not scheduled when the query has its condition
+            queryset = queryset.filter(UNSCHEDULED)
+        return super().queryset(request, queryset)

@@ -19,10 +19,11 @@ from unfold.paginator import InfinitePaginator
 from schedules.admin import cells
 from schedules.admin.addresses import AddressedAdmin
 from schedules.admin.calendar_links import list_calendar_links
-from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter
+from schedules.admin.filters import OneScheduleChangesFilter, OneScheduleFilter, ReasonFilter
 from schedules.admin.moments import format_in_zone, format_milliseconds, format_span, format_utc
 from schedules.admin.stops import StopButton
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
+from schedules.run_lookup import narrow_to
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -119,7 +120,7 @@ class RunAdmin(StopButton, HistoryAdmin):
     schedule_column = "schedule_id"
     without_schedule = "none, it was asked for"
     list_display = ("listed_due_at", "schedule_link", "listed_state", "listed_lateness", "call", "outcome")
-    list_filter = (OneScheduleFilter, "state", "reason")
+    list_filter = (OneScheduleFilter, "state", ("reason", ReasonFilter))
     search_fields = ("schedule_name", "qlik_task_id")
     search_help_text = "Schedule’s name or id, or Qlik task id"
     date_hierarchy = "due_at"
@@ -141,9 +142,12 @@ class RunAdmin(StopButton, HistoryAdmin):
         calendar = list_calendar_links("due_at", first=due.first(), last=due.last(), query=request.GET)
         return super().changelist_view(request, (extra_context or {}) | {"calendar": calendar})
 
-    def match(self, term: str) -> Q:
-        """Find by the Qlik task id, too."""
-        return super().match(term) | Q(qlik_task_id=term)
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by the schedule's id, a part of its name, or the id of a Qlik task."""
+        term = search_term.strip()
+        return (narrow_to(queryset, term) if term else queryset), False
 
     @admin.display(description="due (UTC)", ordering="due_at")
     def listed_due_at(self, run: Run) -> str:
