@@ -55,7 +55,7 @@ _NAMES: Mapping[str, str] = {
     "open_runs": _FOLLOWING,
     "qrs_picture": _FOLLOWING,
     "session_matching": _FOLLOWING,
-    "verdicts": _FOLLOWING,
+    "verdicts": f"verdicts {_FOLLOWING}",
     "follower_turn": "following_races following",
     "request_calls": "start_slices api_start_tasks",
     "start_requests": "api_start_tasks allow_list start_slices what_qrs_began",

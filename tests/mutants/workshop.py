@@ -129,7 +129,7 @@ class Copy:
             end_group(process)
         if process.returncode == 0:
             return ""
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
         return failed[1] if failed else "time-out" if "Timeout" in output else "import"
 
 
