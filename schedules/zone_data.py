@@ -48,8 +48,8 @@ def use_newest() -> ZoneData:
     system = _read_version(Path(system_folder)) if system_folder else ""
     if not package or (system_folder and _rank(system) > _rank(package)):
         return ZoneData(used=system, package=package, system=system)
-    # A folder, because through importlib the first zone would cost 30 ms
-    _search(() if folder is None else (str(folder),))
+    # A folder, because through importlib the first zone would cost 30 ms; the system's stay for zones of its own
+    _search(() if folder is None else (str(folder), *zoneinfo.TZPATH))
     return ZoneData(used=package, package=package, system=system)
 
 

@@ -32,7 +32,7 @@ class Machine:
     """A clone of the project on a machine that has only what a test gives it."""
 
     def __init__(self, folder: Path) -> None:
-        self.clone = folder / "a clone"
+        self.clone = folder / "c++ R#1 %20 å $HOME 'q' a?b"
         self._bin = folder / "bin"
         self._log = folder / "log"
         self._bin.mkdir()
