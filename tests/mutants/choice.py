@@ -54,7 +54,7 @@ _NAMES: Mapping[str, str] = {
     "following": f"{_FOLLOWING} wake_up_calls",
     "open_runs": _FOLLOWING,
     "qrs_picture": _FOLLOWING,
-    "session_matching": _FOLLOWING,
+    "session_matching": f"session_matching {_FOLLOWING}",
     "verdicts": f"verdicts {_FOLLOWING}",
     "follower_turn": "following_races following",
     "request_calls": "start_slices api_start_tasks",
