@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -66,7 +67,7 @@ def send_due() -> int:
 def try_again(messages: QuerySet[AlertMessage], *, now: datetime) -> int:
     """Have messages sent that wait or were given up, at once and for another day; return how many."""
     unsent = messages.filter(state__in=(State.PENDING, State.FAILED))
-    return unsent.update(state=State.PENDING, next_try_at=now, created_at=now, attempts=0)
+    return _change(unsent, state=State.PENDING, next_try_at=now, created_at=now, attempts=0)
 
 
 def list_troubles(*, now: datetime) -> list[AlertTrouble]:
@@ -182,6 +183,12 @@ def _level_of(message: AlertMessage) -> Level:
 
 def _give_up(messages: Iterable[AlertMessage], *, now: datetime) -> None:
     keys = [message.pk for message in messages]
-    AlertMessage.objects.filter(_claimable(now=now), pk__in=keys).update(
-        state=State.FAILED, next_try_at=None, failed_at=now, error=_GONE
-    )
+    claimable = AlertMessage.objects.filter(_claimable(now=now), pk__in=keys)
+    _change(claimable, state=State.FAILED, next_try_at=None, failed_at=now, error=_GONE)
+
+
+def _change(messages: QuerySet[AlertMessage], **values: object) -> int:
+    """Lock the messages in the order of their keys, so that no two steps wait for each other, and change them."""
+    with transaction.atomic():
+        keys = list(messages.order_by("pk").select_for_update().values_list("pk", flat=True))
+        return AlertMessage.objects.filter(pk__in=keys).update(**values)

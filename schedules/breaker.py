@@ -9,6 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from schedules.models import QrsSite, Run
+from schedules.runs import change_rows
 from schedules.wakeup import wake_beat
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,6 @@ def note_success(*, now: datetime) -> None:
         return
     back = {"failures": 0, "wait_until": None, "unreachable_since": None, "last_error": ""}
     if QrsSite.objects.filter(pk=1).exclude(failures=0).update(**back):
-        waiting = Run.objects.filter(state=Run.State.RETRYING).update(next_try_at=now)
+        waiting = change_rows(Run.objects.filter(state=Run.State.RETRYING), next_try_at=now)
         logger.warning("QRS can be reached again, %d runs are tried again", waiting)
         wake_beat()

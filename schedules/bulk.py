@@ -81,11 +81,13 @@ def _make_update(
     conditions += _make_conditions(compared, len(columns) + 1, vendor)
     changes = [f"{_FIELDS[name].column} = {value}" for name, value in given.items()]
     changes += [f"{counts} = {counts} + 1"] if counts else []
-    source = (_json_source if vendor == "postgresql" else _rows_source)((*columns, *compared), size)
-    return (
-        f"UPDATE {_TABLE} SET {', '.join(changes)} FROM {source} AS given"  # noqa: S608 -- names of columns and states
-        f" WHERE {' AND '.join(conditions)}"
-    )
+    where = " AND ".join(conditions)
+    source = f"{(_json_source if vendor == 'postgresql' else _rows_source)((*columns, *compared), size)} AS given"
+    if vendor == "postgresql":
+        # Which of the rows an UPDATE would lock first is up to the database
+        locked = f"{source} JOIN {_TABLE} ON {where} ORDER BY {_TABLE}.id FOR UPDATE OF {_TABLE}"
+        source = f"(SELECT given.* FROM {locked}) AS given"  # noqa: S608 -- names of columns and states
+    return f"UPDATE {_TABLE} SET {', '.join(changes)} FROM {source} WHERE {where}"  # noqa: S608 -- names
 
 
 def _make_conditions(compared: Sequence[str], place: int, vendor: str) -> list[str]:

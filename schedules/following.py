@@ -19,6 +19,7 @@ from schedules.follower_turn import FollowerTurn, TurnLostError, take_turn
 from schedules.models import QrsSite, Run
 from schedules.open_runs import Change, OpenRun, read_open_runs, write_changes
 from schedules.qrs_picture import Begun, Picture, take_picture
+from schedules.runs import change_rows
 from schedules.session_matching import match_sessions
 from schedules.verdicts import CLOCK_WAS_SET, close, give_up_unsure, judge, tell_further
 from schedules.wakeup import wake_beat
@@ -140,7 +141,7 @@ def _resume_waiting(closed: Sequence[UUID], *, now: datetime) -> int:
         return 0
     ended = {task_id.lower() for task_id in Run.objects.filter(pk__in=closed).values_list("qlik_task_id", flat=True)}
     due = [run_id for run_id, task_id in waiting.items() if task_id.lower() in ended]
-    return Run.objects.filter(pk__in=due, state=Run.State.WAITING).update(next_try_at=now)
+    return change_rows(Run.objects.filter(pk__in=due, state=Run.State.WAITING), next_try_at=now)
 
 
 def _note_further(further: Mapping[UUID, Sequence[Begun]], runs: Mapping[UUID, OpenRun]) -> None:

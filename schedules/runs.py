@@ -70,6 +70,15 @@ _TAKE = f"""
     AND id IN (SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}' ORDER BY due_at LIMIT %s)
     RETURNING due_at, id
 """  # noqa: S608 -- all of it is constant
+# The longest due are taken, but locked in the order of their keys
+_LOCK_AND_TAKE = f"""
+    UPDATE {_TABLE} SET state = '{Run.State.QUEUED}', queued_at = %s FROM (
+        SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}'
+        AND id IN (SELECT id FROM {_TABLE} WHERE state = '{Run.State.PLANNED}' ORDER BY due_at LIMIT %s)
+        ORDER BY id FOR UPDATE
+    ) AS taken WHERE {_TABLE}.id = taken.id
+    RETURNING due_at, {_TABLE}.id
+"""  # noqa: S608 -- all of it is constant
 _OUTCOME_COLUMNS = (
     "id",
     "state",
@@ -171,7 +180,8 @@ def take_planned(*, most: int, now: datetime) -> list[str]:
     Who has taken them publishes them, or gives them back.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [to_column("queued_at", now), most])
+        take = _LOCK_AND_TAKE if connection.vendor == "postgresql" else _TAKE
+        cursor.execute(take, [to_column("queued_at", now), most])
         taken = sorted(cursor.fetchall())
     return [key if isinstance(key, str) else key.hex for _, key in taken]
 

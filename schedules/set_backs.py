@@ -20,7 +20,7 @@ from django.db.models.functions import Greatest
 
 from schedules.models import Absence, Lease, Run, Schedule, from_epoch
 from schedules.policies import MISFIRE_MARK, OVERDUE_MARK
-from schedules.runs import NOT_STARTED, OCCURRENCES, UNCLAIMED, move_runs
+from schedules.runs import NOT_STARTED, OCCURRENCES, UNCLAIMED, change_rows, move_runs
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +143,8 @@ def _reopen(*, now: datetime) -> int:
 
 def _bring_moments_back(*, now: datetime) -> None:
     """Let what was noted by a clock that was ahead count from now on: limits would not pass for days."""
-    Run.objects.filter(state=Run.State.QUEUED, queued_at__gt=now).update(queued_at=now)
+    change_rows(Run.objects.filter(state=Run.State.QUEUED, queued_at__gt=now), queued_at=now)
     claimed = Run.objects.filter(state=Run.State.CLAIMED)
-    claimed.filter(claimed_at__gt=now).update(claimed_at=now)
-    claimed.filter(claim_renewed_at__gt=now).update(claim_renewed_at=now)
+    change_rows(claimed.filter(claimed_at__gt=now), claimed_at=now)
+    change_rows(claimed.filter(claim_renewed_at__gt=now), claim_renewed_at=now)
     Schedule.objects.filter(armed_at__gt=now).update(armed_at=now)

@@ -20,6 +20,7 @@ from schedules.changes import Origin
 from schedules.models import Run, Schedule
 from schedules.qrs import BUSY_SECONDS, QrsBusyError, qrs_client, waiting_for_qrs
 from schedules.run_lookup import find_by_session
+from schedules.runs import change_rows
 from schedules.targets import TaskIndex
 from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
 
@@ -110,7 +111,7 @@ def _note(run_ids: Collection[UUID], *, origin: Origin) -> None:
     note = f"Told to stop at {timezone.now():%Y-%m-%d %H:%M:%S} UTC by {who}."
     added = Concat(F("message"), Value(f" {note}"), output_field=TextField())
     message = Case(When(message="", then=Value(note)), default=added, output_field=TextField())
-    Run.objects.filter(pk__in=run_ids).update(message=message)
+    change_rows(Run.objects.filter(pk__in=run_ids), message=message)
 
 
 def _explain(error: QrsError) -> CallFailedError:
