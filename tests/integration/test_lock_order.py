@@ -1,4 +1,4 @@
-"""Steps of many rows lock them in the order of their keys, so that no two steps wait for each other."""
+"""Steps of many rows side by side: none waits for another that waits for it, and none undoes what another has done."""
 
 from __future__ import annotations
 
@@ -85,3 +85,32 @@ def test_who_waits_for_the_first_row_holds_no_other(two_rows, step):
 
     assert not thread.is_alive()
     assert state not in set(Run.objects.filter(pk__in=[LOW, HIGH]).values_list("state", flat=True)), "it went on"
+
+
+@pytest.mark.parametrize("step", [*STEPS, "take"])
+def test_a_row_that_moves_on_while_a_step_waits_for_it_stays_where_it_went(two_rows, step):
+    state, work = STEPS.get(step, ("planned", lambda name: runs.take_planned(most=9, now=NOW)))
+    Run.objects.update(state=state, claimed_at=NOW)
+    if step == "record":
+        fill_ledger()
+
+    with transaction.atomic():
+        Run.objects.filter(pk=LOW).update(state=Run.State.FAILED, message="moved on")
+        thread = waiting_thread(lambda: work(two_rows))
+    thread.join(30)
+
+    moved, other = Run.objects.get(pk=LOW), Run.objects.get(pk=HIGH)
+    assert (moved.state, moved.message, moved.attempts) == ("failed", "moved on", 0)
+    assert other.state != state, "the other one did not wait for nothing"
+
+
+def test_one_taker_of_planned_rows_leaves_those_of_another(two_rows):
+    Run.objects.update(state=Run.State.PLANNED)
+    taken: list[str] = []
+
+    with transaction.atomic():
+        assert runs.take_planned(most=1, now=NOW) == [HIGH.hex]
+        thread = waiting_thread(lambda: taken.extend(runs.take_planned(most=1, now=NOW)))
+    thread.join(30)
+
+    assert HIGH.hex not in taken

@@ -14,11 +14,12 @@ from butler.celery import app
 from schedules import claims, runs, services
 from schedules import publisher as publisher_module
 from schedules.beat import QlikScheduler
-from schedules.lease import LeaseLostError
+from schedules.lease import LeaseLostError, PlannerLease
 from schedules.models import Lease, Run
 from schedules.publisher import RETRY_SECONDS, Publisher
 from tests.clock import TurnedClock
 from tests.conftest import ORIGIN
+from tests.integration.locks import waiting_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -245,3 +246,40 @@ def test_a_leader_that_was_replaced_takes_nothing(make_publisher, plan_runs, red
 
     assert count("planned") == 1
     assert sent(redis_server) == []
+
+
+def test_more_in_hand_than_a_limit_that_was_lowered_lets_none_go(make_publisher, plan_runs, settings, redis_server):
+    plan_runs(4)
+    make_publisher().send()
+    plan_runs(3)
+    settings.BUTLER_MAX_CONCURRENT_STARTS = 2
+
+    assert make_publisher().send() == RETRY_SECONDS
+
+    # The new leader has sent again what Redis may have lost, up to its limit
+    assert count("queued") == 2
+    claims.claim_runs(
+        list(Run.objects.filter(state="queued").values_list("pk", flat=True)), worker="w", now=timezone.now()
+    )
+    Run.objects.filter(state="planned", due_at=Run.objects.latest("due_at").due_at).update(state="claimed")
+    assert make_publisher().send() == RETRY_SECONDS
+    assert (count("queued"), count("claimed")) == (0, 3)
+
+
+def test_nobody_takes_the_lease_while_runs_are_taken(make_publisher, plan_runs, monkeypatch):
+    publisher, threads, led = make_publisher(), [], []
+    plan_runs(1)
+    take = runs.take_planned
+    # As it is found by one that has seen no sign of life
+    Lease.objects.update(holder="")
+
+    def take_while_another_wants_to_lead(**values: object) -> list[str]:
+        threads.append(waiting_thread(lambda: led.append(PlannerLease(holder="second").keep())))
+        return take(**values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "take_planned", take_while_another_wants_to_lead)
+        publisher.send()
+    threads[0].join(30)
+
+    assert led == [False], "it finds that the leader has renewed"
