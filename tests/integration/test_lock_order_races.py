@@ -93,8 +93,7 @@ def record_all() -> None:
 
 
 def note_all() -> None:
-    sessions = list(Run.objects.values_list("qrs_session", flat=True))
-    stopping._note(sessions, origin=ORIGIN)
+    stopping._note(KEYS[::-1], origin=ORIGIN)
 
 
 def resume_all() -> None:
