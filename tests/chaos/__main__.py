@@ -21,6 +21,7 @@ from tests.chaos.clocks import step_clock
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
+from tests.chaos.masses import edit_masses
 from tests.chaos.outages import stop_database, stop_redis
 from tests.chaos.postgres import NoPostgresError
 from tests.chaos.power import lose_power
@@ -46,9 +47,10 @@ SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     11: lose_power,
     12: begin_late,
     13: freeze_follower,
+    14: edit_masses,
 }
 #: Where the database has a part in it
-ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13})
+ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13, 14})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

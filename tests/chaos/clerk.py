@@ -54,6 +54,16 @@ def edit(names: Sequence[str], values: dict[str, Any]) -> list[float]:
     return [schedule.armed_at.timestamp() for schedule in schedules]
 
 
+def stop(names: Sequence[str]) -> None:
+    """Stop schedules."""
+    services.stop_schedules(names, origin=ORIGIN)
+
+
+def start(names: Sequence[str]) -> None:
+    """Start schedules."""
+    services.start_schedules(names, origin=ORIGIN)
+
+
 def delete(names: Sequence[str]) -> None:
     """Delete schedules."""
     services.delete_schedules(names, origin=ORIGIN)
@@ -84,7 +94,8 @@ def api_list() -> int:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, edit, delete, backfill, problem, admin_list, api_list)
+    function.__name__: function
+    for function in (create, edit, stop, start, delete, backfill, problem, admin_list, api_list)
 }
 
 

@@ -188,6 +188,10 @@ class Site:
         wait_for(lambda: _answers(f"{url}/v4/schedules?id=none"), seconds=30, what=web.output, pause=0.1)
         return url
 
+    def start_command(self, *arguments: str) -> Program:
+        """Start `manage.py schedules` with these arguments, and do not wait for its end."""
+        return self._start("command", "manage.py", "schedules", *arguments)
+
     def leader(self) -> Program | None:
         """Return the beat that holds the lease."""
         pid = leader_pid(self.database)

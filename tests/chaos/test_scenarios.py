@@ -13,6 +13,7 @@ from tests.chaos.clocks import step_clock
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
+from tests.chaos.masses import edit_masses
 from tests.chaos.outages import stop_database, stop_redis
 from tests.chaos.power import lose_power
 from tests.chaos.report import HEADINGS, Line, format_line, format_remarks
@@ -83,3 +84,7 @@ def test_a_start_that_qrs_begins_late_is_not_made_twice(terms):
 
 def test_a_follower_that_was_frozen_writes_nothing_old(terms):
     check(freeze_follower, terms)
+
+
+def test_edits_of_many_are_made_whole_or_not_at_all_and_delay_nobody(terms):
+    check(edit_masses, terms)
