@@ -128,6 +128,21 @@ def test_a_pass_that_was_given_up_is_made_again_whole_and_once(thirty_five):
     assert planner.next_due() == NOON + 60
 
 
+def test_what_a_pass_that_was_given_up_had_written_counts_once_towards_a_limit_on_runs(thirty_five):
+    Schedule.objects.update(max_runs=2)
+    parts = loaded().plan_due(now=NOON)
+    next(parts)
+    next(parts)
+    parts.close()
+
+    planner = loaded(lead("second"), now=NOON + 1)
+    for minute in range(4):
+        list(planner.plan_due(now=NOON + 1 + 60 * minute))
+
+    assert set(Schedule.objects.values_list("runs_planned", flat=True)) == {2}
+    assert Run.objects.count() == 70
+
+
 @pytest.mark.django_db(transaction=True)
 class TestInTheMiddle:
     def test_keys_are_given_out_when_their_rows_are_committed(self, thirty_five):
