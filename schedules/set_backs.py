@@ -144,6 +144,7 @@ def _reopen(*, now: datetime) -> int:
 def _bring_moments_back(*, now: datetime) -> None:
     """Let what was noted by a clock that was ahead count from now on: limits would not pass for days."""
     change_rows(Run.objects.filter(state=Run.State.QUEUED, queued_at__gt=now), queued_at=now)
+    change_rows(Run.objects.filter(state__in=UNCLAIMED, tried_from__gt=now), tried_from=now)
     claimed = Run.objects.filter(state=Run.State.CLAIMED)
     change_rows(claimed.filter(claimed_at__gt=now), claimed_at=now)
     change_rows(claimed.filter(claim_renewed_at__gt=now), claim_renewed_at=now)

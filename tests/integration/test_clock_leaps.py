@@ -212,6 +212,7 @@ def test_limits_do_not_count_from_a_moment_that_has_yet_to_come(at_noon):  # noq
     values = {"due_at": from_epoch(NOON), "planned_at": from_epoch(NOON), "reason": "manual"}
     queued = Run.objects.create(id=uuid4(), state="queued", queued_at=ahead, **values)
     claimed = Run.objects.create(id=uuid4(), state="claimed", claimed_at=ahead, claim_renewed_at=ahead, **values)
+    retrying = Run.objects.create(id=uuid4(), state="retrying", next_try_at=ahead, tried_from=ahead, **values)
     plan(planner, NOON + 3 * DAY)
 
     planner.load(now=NOON + HOUR + 10)
@@ -221,6 +222,7 @@ def test_limits_do_not_count_from_a_moment_that_has_yet_to_come(at_noon):  # noq
     assert Run.objects.get(pk=queued.pk).queued_at == now
     claimed.refresh_from_db()
     assert (claimed.claimed_at, claimed.claim_renewed_at) == (now, now)
+    assert Run.objects.get(pk=retrying.pk).tried_from == now
     # A restart on the next day knows what was due meanwhile
     assert started_later(loaded(lead("next"), now=NOON + DAY), days=1, first=NOON + DAY + HOUR + 30) == [0]
 

@@ -178,6 +178,14 @@ def test_a_sweep_that_finds_nothing_writes_nothing(add_run):
     assert [query["sql"].split()[0] for query in queries] == ["SELECT", "SELECT"]
 
 
+def test_of_very_many_some_are_closed_each_time(add_run, monkeypatch):
+    monkeypatch.setattr(closing, "_MAX_CLOSED", 2)
+    for _ in range(5):
+        add_run("started", age=2 * WEEK)
+
+    assert [closing.close_overdue(now=timezone.now()) for _ in range(4)] == [2, 2, 1, 0]
+
+
 def test_the_sweeper_closes_before_it_does_anything_else(add_run, monkeypatch):
     run = add_run("unsure", age=2 * WEEK)
 
