@@ -110,11 +110,20 @@ def check_alert_urls(app_configs: object = None, **_: Any) -> list[checks.CheckM
 
 def _describe_unknown(unknown: UnknownName) -> checks.CheckMessage:
     message = f"{unknown.name} in {unknown.place} is no setting, so it does nothing."
-    if unknown.nearest in GUARDING and not getattr(settings, GUARDING[unknown.nearest]):
-        hint = f"Call it {unknown.nearest}, which is not set, or take it away."
+    guarding = _guess_guarding(unknown)
+    if guarding and not getattr(settings, GUARDING[guarding]):
+        hint = f"Call it {guarding}, which is not set, or take it away."
         return checks.Error(message, hint=hint, id="butler.E006")
     hint = f"Do you mean {unknown.nearest}?" if unknown.nearest else "docs/configuration.md has all settings."
     return checks.Warning(message, hint=hint, id="butler.W002")
+
+
+def _guess_guarding(unknown: UnknownName) -> str:
+    """Return which of GUARDING the name may be meant for; empty for none."""
+    if unknown.nearest:
+        return unknown.nearest if unknown.nearest in GUARDING else ""
+    prefixes = {"QRS_": "QRS_URL", "BUTLER_ALLOW": "BUTLER_ALLOWED_TASKS"}
+    return next((name for prefix, name in prefixes.items() if unknown.name.upper().startswith(prefix)), "")
 
 
 def _is_task_id(text: str) -> bool:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from django.core.exceptions import ImproperlyConfigured
-
-from butler.environment import PROJECT_FOLDER, is_given, read_text, without_password
+from butler.environment import PROJECT_FOLDER, is_given, read_text, without_password, wrong_value
 
 SCHEMES = ("sqlite", "postgres", "postgresql")
 
@@ -33,10 +31,7 @@ def read_database(name: str, *, default: Path) -> dict[str, Any]:
     try:
         return _parse(url)
     except _WrongUrlError as error:
-        raise ImproperlyConfigured(
-            f"{name} is {without_password(url)!r}, but it {error}. "
-            "Change it in the environment or in .env; docs/configuration.md describes it."
-        ) from None
+        raise wrong_value(name, without_password(url), str(error)) from None
 
 
 def _parse(url: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from butler.text_files import TextFileError, read_text_file
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 #: The most that a file named by `NAME_FILE` may have
 MAX_VALUE_BYTES = 64 * 1024
+#: Of a wrong value so many characters are repeated
+MAX_SHOWN = 200
 
 SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -87,7 +89,7 @@ def read_text(name: str, default: str = "") -> str:
     """Return the value of `name`, one line, without white space around it; an empty value means the default."""
     value = read_secret(name).strip()
     if _CONTROL.search(value):
-        raise _wrong(name, value, "must be one line without control characters")
+        raise wrong_value(name, value, "must be one line without control characters")
     return value or default
 
 
@@ -95,7 +97,7 @@ def is_given(name: str) -> bool:
     """Return whether `name` has a value; white space alone is neither a value nor none, and refused."""
     value = read_secret(name)
     if value and not value.strip():
-        raise _wrong(name, value, "must be more than white space, or empty for the default")
+        raise wrong_value(name, value, "must be more than white space, or empty for the default")
     return bool(value)
 
 
@@ -103,14 +105,14 @@ def read_path(name: str, *, default: Path) -> Path:
     """Return the value of `name`, a path, as an absolute one; a relative path starts at the folder of manage.py."""
     value = read_text(name, str(default))
     if value.startswith("~"):
-        raise _wrong(name, value, "must be a path in full: ~ is not replaced")
+        raise wrong_value(name, value, "must be a path in full: ~ is not replaced")
     try:
         # Also what stands before a relative path, and the default
         path = str((PROJECT_FOLDER / value).resolve())
     except (OSError, RuntimeError) as error:
-        raise _wrong(name, value, f"must be a path that leads somewhere ({error})") from error
+        raise wrong_value(name, value, f"must be a path that leads somewhere ({error})") from error
     if _CONTROL.search(path) or not _is_utf8(path):
-        raise _wrong(name, path, "must be a path in UTF-8 and without control characters")
+        raise wrong_value(name, path, "must be a path in UTF-8 and without control characters")
     return Path(path)
 
 
@@ -119,7 +121,7 @@ def read_choice(name: str, *, default: str, allowed: Sequence[str], also: Mappin
     given = read_text(name, default)
     value = (also or {}).get(given, given)
     if value not in allowed:
-        raise _wrong(name, value, f"must be one of {', '.join(allowed)}")
+        raise wrong_value(name, value, f"must be one of {', '.join(allowed)}")
     return value
 
 
@@ -132,13 +134,13 @@ def read_list(name: str) -> tuple[str, ...]:
     value = read_secret(name)
     lines = value.splitlines()
     if _CONTROL.search("".join(lines)):
-        raise _wrong(name, value, "must not have control characters")
+        raise wrong_value(name, value, "must not have control characters")
     try:
         texts = [text.strip() for row in csv.reader(lines, skipinitialspace=True, strict=True) for text in row]
     except csv.Error as error:
-        raise _wrong(name, value, "must have whole texts between commas, one with quotes in quotes") from error
+        raise wrong_value(name, value, "must have whole texts between commas, one with quotes in quotes") from error
     if value and not any(texts):
-        raise _wrong(name, value, "must name something, or be empty so that nothing is restricted")
+        raise wrong_value(name, value, "must name something, or be empty so that nothing is restricted")
     return tuple(text for text in texts if text)
 
 
@@ -146,7 +148,7 @@ def read_whole_number(name: str, *, default: int, least: int, most: int) -> int:
     """Return the value of `name`, a whole number from `least` to `most`, both included."""
     value = read_text(name, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
-        raise _wrong(name, value, f"must be a whole number from {least} to {most}")
+        raise wrong_value(name, value, f"must be a whole number from {least} to {most}")
     return int(value)
 
 
@@ -158,10 +160,10 @@ def read_timeouts(name: str, *, default: str) -> tuple[float, float]:
     value = read_text(name, default)
     parts = [part.strip() for part in value.split(",")]
     if len(parts) > 2 or not all(SECONDS.fullmatch(part) for part in parts):
-        raise _wrong(name, value, "must be seconds such as 30, or two numbers such as 5,30 (connect, answer)")
+        raise wrong_value(name, value, "must be seconds such as 30, or two numbers such as 5,30 (connect, answer)")
     connect, answer = float(parts[0]), float(parts[-1])
     if connect <= 0 or answer <= 0:
-        raise _wrong(name, value, "must be more than 0 seconds")
+        raise wrong_value(name, value, "must be more than 0 seconds")
     return connect, answer
 
 
@@ -171,7 +173,7 @@ def read_seconds(name: str, *, default: float) -> float:
     if not value:
         return default
     if not SECONDS.fullmatch(value) or not float(value):
-        raise _wrong(name, value, "must be seconds such as 60, more than 0 and less than 10000")
+        raise wrong_value(name, value, "must be seconds such as 60, more than 0 and less than 10000")
     return float(value)
 
 
@@ -199,7 +201,7 @@ def read_redis_url(name: str, *, default: str) -> str:
     if not re.fullmatch(r"/?[0-9]*", parts.path) or parts.query or parts.fragment or ";" in value:
         # Celery and redis-py understand different options, so one that suits both is hard to find; Celery takes what
         # has a ; for several addresses
-        raise _wrong(
+        raise wrong_value(
             name,
             without_password(value),
             f"may only have a database number after the host, as in redis://host:6379/0{_encoding_rule(value)}",
@@ -217,7 +219,7 @@ def read_alert_urls(name: str) -> list[str]:
     for number, url in enumerate(urls, 1):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url.rstrip(", ")):
             rule = "must be apprise URLs such as mailto://..., with commas or spaces between them"
-            raise _wrong(name, f"URL {number} of {len(urls)}, not shown here", rule)
+            raise wrong_value(name, f"URL {number} of {len(urls)}, not shown here", rule)
     return [url.rstrip(", ") for url in urls]
 
 
@@ -271,7 +273,9 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         well_formed = False
     if not well_formed or " " in value or not value.isprintable():
         expected = " or ".join(f"{scheme}://..." for scheme in schemes)
-        raise _wrong(name, without_password(value), f"must be a URL that begins with {expected}{_encoding_rule(value)}")
+        raise wrong_value(
+            name, without_password(value), f"must be a URL that begins with {expected}{_encoding_rule(value)}"
+        )
 
 
 def _encoding_rule(url: str) -> str:
@@ -289,8 +293,10 @@ def without_password(url: str) -> str:
     return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", url)
 
 
-def _wrong(name: str, value: str, rule: str) -> ImproperlyConfigured:
+def wrong_value(name: str, value: str, rule: str) -> ImproperlyConfigured:
+    """Return the error that `name` has a value, of which not too much is shown, that breaks a rule."""
+    shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
     return ImproperlyConfigured(
-        f"{name} is {value!r}, but it {rule}. "
+        f"{name} is {shown!r}, but it {rule}. "
         f"Change it in the environment or in .env; docs/configuration.md describes it."
     )

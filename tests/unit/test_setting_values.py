@@ -202,6 +202,13 @@ def test_an_ordinary_value_is_one_line(environment, value):
         settings_from.read_text("THING")
 
 
+def test_of_a_long_value_only_the_beginning_is_shown(environment):
+    environment["THING"] = "x" * 100_000
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        settings_from.read_choice("THING", default="a", allowed=("a",))
+    assert str(refusal.value).startswith(f"THING is '{'x' * 200}...', but it must be one of a.")
+
+
 def test_white_space_alone_is_no_value_where_a_default_would_do_harm(environment):
     assert not settings_from.is_given("THING")
     environment["THING"] = ""
