@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from typing import Any
 
 from celery import Celery
@@ -19,6 +20,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "butler.settings")
 
 # What is imported stays: to look through it every seven hundred objects takes a tenth of the start
 gc.set_threshold(50_000)
+
+#: For how long a worker that starts waits for its database
+DATABASE_PATIENCE_SECONDS = 30.0
 
 app = Celery("butler")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -43,6 +47,26 @@ def find_tasks(**_: object) -> None:
     except Exception as error:
         # Celery would go on, and throw away the messages of tasks that it does not know
         raise SystemExit(f"The tasks cannot be imported: {error!r}") from error
+
+
+@celeryd_init.connect
+def name_queue(**_: object) -> None:
+    """Have a worker take the messages of this installation; it waits for a database that does not answer yet."""
+    from django.db import DatabaseError, connection
+
+    from schedules.redis_names import use_names
+
+    give_up_at = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            use_names(app)
+        except DatabaseError as error:
+            if time.monotonic() > give_up_at:
+                raise SystemExit(f"The database does not say which queue is ours: {error}") from error
+            connection.close()
+            time.sleep(1)
+        else:
+            return
 
 
 @setup_logging.connect

@@ -175,7 +175,6 @@ if REDIS_URL.startswith("rediss:"):
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
-CELERY_TASK_DEFAULT_QUEUE = "butler"
 CELERY_TASK_IGNORE_RESULT = True
 # Beat publishes; what Redis does not take it sends again itself, from the ledger
 CELERY_TASK_PUBLISH_RETRY = False

@@ -25,6 +25,7 @@ from schedules.housekeeping import note_sent
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.planner import Planner
 from schedules.publisher import Publisher
+from schedules.redis_names import use_names
 from schedules.wakeup import WakeUpCall
 
 logger = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ class QlikScheduler(DatabaseScheduler):
 
         The library's own would wait until Redis returns, and everything with it.
         """
+        use_names(self.app)
         connection = self.app.connection_for_write(transport_options={"max_retries": 0})
         return self.Producer(connection, auto_declare=False)
 

@@ -11,19 +11,17 @@ import logging
 
 import redis
 
+from schedules.redis_names import read_names
 from schedules.wakeup import connect_redis
 
 logger = logging.getLogger(__name__)
-
-#: When the first message of each task was sent that no worker has taken in time, by the clock of Redis
-_UNDONE = "butler:housekeeping"
 
 
 def note_sent(task: str) -> float:
     """Return the moment at which a task is sent, by the clock of Redis; raises RedisError."""
     with connect_redis() as connection:
         now = _read_clock(connection)
-        connection.hsetnx(_UNDONE, task, now)
+        connection.hsetnx(read_names().housekeeping, task, now)
     return now
 
 
@@ -38,7 +36,7 @@ def is_in_time(task: str, *, sent_at: float | None, period: float) -> bool:
         with connect_redis() as connection:
             waited = _read_clock(connection) - sent_at
             if waited <= period:
-                connection.hdel(_UNDONE, task)
+                connection.hdel(read_names().housekeeping, task)
     except (redis.RedisError, OSError) as error:
         logger.warning("%s is left out, for Redis does not say how long it has waited: %s", task, error)
         return False
@@ -53,7 +51,7 @@ def read_delay() -> float | None:
     """Return for how many seconds a task was not done in time; None where none waits, or Redis does not answer."""
     try:
         with connect_redis() as connection:
-            undone = [float(moment) for moment in connection.hvals(_UNDONE)]
+            undone = [float(moment) for moment in connection.hvals(read_names().housekeeping)]
             return _read_clock(connection) - min(undone) if undone else None
     except (redis.RedisError, OSError, ValueError):
         return None

@@ -542,6 +542,11 @@ class ScheduleChange(models.Model):
         return f"{self.schedule_name} {self.get_action_display()}"
 
 
+def make_installation_id() -> str:
+    """Return an id that no other installation has."""
+    return uuid.uuid4().hex[:12]
+
+
 class Lease(models.Model):
     """The leader's right to plan, and how far it has planned: one row.
 
@@ -560,6 +565,8 @@ class Lease(models.Model):
     repeats_until = models.DateTimeField(null=True)
     # The edition of the time zone database that the leader computes with
     zone_data = models.CharField(max_length=16, blank=True, default="")
+    # What tells this database from others on the same Redis; made once
+    installation = models.CharField(max_length=16, default=make_installation_id, editable=False)
 
     def __str__(self) -> str:
         return f"lease {self.token} of {self.holder or 'nobody'}"

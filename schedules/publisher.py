@@ -63,7 +63,7 @@ class Publisher:
         self._lease = lease
         self._queue = app.conf.task_default_queue
         self._producer = producer
-        self._mark = RedisMark()
+        self._mark = RedisMark(holder=lease.holder)
         self._rate = Rate(settings.BUTLER_MAX_STARTS_PER_SECOND)
         self._most_in_hand = settings.BUTLER_MAX_CONCURRENT_STARTS
         self._is_sure = False

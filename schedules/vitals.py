@@ -21,6 +21,7 @@ from schedules.housekeeping import read_delay
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
+from schedules.redis_names import read_names
 from schedules.task_warnings import count_misdirected
 from schedules.zone_data import ZoneData, use_newest
 
@@ -75,7 +76,8 @@ class Waiting:
 class Vitals:
     """The state of the service at `read_at`.
 
-    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `open_runs` has
+    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `rivals` are two beats
+    that lead with the same names on Redis, which two databases have when one is a copy. `open_runs` has
     the states before a start is certain. `housekeeping_delay` tells for how long none was done in time; None where
     all is. `absences` are times in which nobody planned and whose settling is not done yet. `certificates` are
     those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers know of QRS
@@ -89,6 +91,7 @@ class Vitals:
     planned_through: datetime | None
     started_schedules: int
     queue_length: int | None
+    rivals: str
     open_runs: Mapping[str, int]
     longest_waiting: Waiting | None
     housekeeping_delay: timedelta | None
@@ -108,6 +111,7 @@ class Vitals:
             *self._problems_of_leader(),
             *self._problems_of_zones(),
             *self._problems_of_queue(),
+            *self._problems_of_rivals(),
             *self._problems_of_housekeeping(),
             *self._problems_of_qrs(),
             *self._problems_of_certificates(),
@@ -179,6 +183,13 @@ class Vitals:
                 "stay so, and reloads are not followed. Look whether workers run, and whether the queue is long."
             )
 
+    def _problems_of_rivals(self) -> Iterator[str]:
+        if self.rivals:
+            yield (
+                f"Two services take each other's messages on Redis: {self.rivals} lead with the same installation id. "
+                "One has a copy of the other's database. Stop one, or give it another database number in REDIS_URL."
+            )
+
     def _problems_of_qrs(self) -> Iterator[str]:
         if self.qrs.wait_until and self.qrs.unreachable_since:
             seconds = max(self.read_at - self.qrs.unreachable_since, timedelta(0)).total_seconds()
@@ -203,13 +214,15 @@ class Vitals:
 def read_vitals() -> Vitals:
     """Return how the service is now, with a handful of queries and two questions to Redis."""
     now = timezone.now()
+    queue_length, rivals = _read_redis()
     lease = Lease.objects.filter(pk=1).first() or Lease()
     return Vitals(
         read_at=now,
         leader=_leader_of(lease, now=now),
         planned_through=lease.planned_through,
         started_schedules=Schedule.objects.filter(enabled=True).count(),
-        queue_length=_read_queue_length(),
+        queue_length=queue_length,
+        rivals=rivals,
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
         housekeeping_delay=None if (delay := read_delay()) is None else timedelta(seconds=delay),
@@ -230,15 +243,20 @@ def _leader_of(lease: Lease, *, now: datetime) -> Leader:
     return Leader(lease.holder, lease.token, lease.renewals, lease.renewed_at, age, lease.zone_data)
 
 
-def _read_queue_length() -> int | None:
+def _read_redis() -> tuple[int | None, str]:
+    """Return the length of the queue, and which two beats lead with the same names; None and nothing without Redis."""
+    names = read_names()
     connection = redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=_REDIS_TIMEOUT, socket_timeout=_REDIS_TIMEOUT
     )
     try:
-        with connection:
-            return int(connection.llen(settings.CELERY_TASK_DEFAULT_QUEUE))
+        with connection, connection.pipeline(transaction=False) as asked:
+            asked.llen(names.queue)
+            asked.get(names.stranger)
+            length, rivals = asked.execute()
     except (redis.RedisError, OSError):
-        return None
+        return None, ""
+    return int(length), str(rivals or b"", "utf-8", "replace")
 
 
 def _count_open_runs() -> dict[str, int]:

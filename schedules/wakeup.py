@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from functools import cache
+from typing import Any
 
 import redis
 from django.conf import settings
+from django.db import DatabaseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from schedules.redis_names import RedisNames, read_names
+
 logger = logging.getLogger(__name__)
 
-CHANNEL = "butler:wake-up"
-MARK = "butler:mark"
+#: For how long a beat with another database and the same names is told of after it was last seen
+STRANGER_SECONDS = 60
+#: A leader finds the mark of the one before it once, and once more where that one was frozen and wakes up
+FORGIVEN = 2
 
 
 def wake_beat() -> None:
     """Tell beat that the database has changed; never fails."""
     try:
-        _publisher().publish(CHANNEL, "")
-    except redis.RedisError as error:
+        _publisher().publish(read_names().channel, "")
+    except (redis.RedisError, DatabaseError) as error:
         logger.warning("beat could not be woken over Redis (%s); it looks by itself within seconds", error)
 
 
@@ -42,14 +49,33 @@ def connect_redis() -> redis.Redis:
 
 
 class RedisMark:
-    """A key that is there as long as Redis has not been wiped since the last look."""
+    """A key that is there as long as Redis has not been wiped since the last look; it has the leader's name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, holder: str) -> None:
         self._redis = connect_redis()
+        self._holder = holder
+        self._seen: Counter[str] = Counter()
 
     def is_there(self) -> bool:
-        """Return whether the mark is there, and leave one; raises RedisError."""
-        return not self._redis.set(MARK, "", nx=True)
+        """Return whether a mark is there, and leave ours; raises RedisError.
+
+        For the leader: with one database there is only one. Whoever replaces the mark again and again leads with a copy
+        of it.
+        """
+        names = read_names()
+        found: Any = self._redis.getset(names.mark, self._holder)
+        if found is None:
+            return False
+        other = str(found, "utf-8", "replace")
+        self._seen[other] += other != self._holder
+        if self._seen[other] > FORGIVEN:
+            self._tell_of(other, names)
+        return True
+
+    def _tell_of(self, stranger: str, names: RedisNames) -> None:
+        if not self._redis.get(names.stranger):
+            logger.error("%s leads, too, with the same installation id %s", stranger, names.installation)
+        self._redis.set(names.stranger, f"{self._holder} and {stranger}", ex=STRANGER_SECONDS)
 
 
 class WakeUpCall:
@@ -82,7 +108,7 @@ class WakeUpCall:
                     while self._next_message(0):
                         pass
                     return True
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError, DatabaseError):
             self._was_cut |= self._subscription is not None
             self._subscription = None
             time.sleep(max(until - time.monotonic(), 0))
@@ -91,6 +117,6 @@ class WakeUpCall:
     def _next_message(self, timeout: float) -> bool:
         if self._subscription is None:
             subscription = connect_redis().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-            subscription.subscribe(CHANNEL)
+            subscription.subscribe(read_names().channel)
             self._subscription = subscription
         return self._subscription.get_message(timeout=timeout) is not None

@@ -25,6 +25,7 @@ from qlik.client import QrsClient
 from qlik.errors import QrsError
 from schedules.models import Lease
 from schedules.qrs import qrs_settings
+from schedules.redis_names import read_names
 
 #: A QRS that takes longer than this to answer must not hold up the start
 QRS_PATIENCE_SECONDS = 4.0
@@ -87,6 +88,7 @@ def answers_worker(redis_url: str) -> bool:
     nodes = [f"{node}@{socket.gethostname()}" for node in worker_nodes().values()]
     # The service's own Celery application knows the Redis of its settings only
     with Celery(broker=redis_url, set_as_current=False) as app:
+        app.conf.update(read_names().celery)
         app.conf.broker_use_ssl = getattr(settings, "CELERY_BROKER_USE_SSL", False)
         # Without these it goes on trying for 6 seconds
         app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0, "interval_step": 0}

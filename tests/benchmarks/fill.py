@@ -57,8 +57,10 @@ def fill_service(number: int, *, now: datetime) -> None:
     from django.db import connection, transaction
     from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-    from schedules.models import START_RUNS_TASK, Schedule
+    from schedules.models import START_RUNS_TASK, Lease, Schedule
 
+    # By which tests.benchmarks.reader knows the queue
+    Lease.objects.update_or_create(pk=1, defaults={"installation": "benchmark"})
     crons = idle_crons(now)
     with transaction.atomic():
         crontab = CrontabSchedule.objects.create(timezone="UTC")

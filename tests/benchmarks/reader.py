@@ -12,7 +12,8 @@ from typing import Self
 
 import redis
 
-QUEUE = "butler"
+#: Of the peers, and of the service when its database was filled here
+QUEUES = ("butler", "butler:benchmark")
 START_RUNS_TASK = "schedules.start_runs"
 Check = Callable[[], AbstractContextManager[Callable[[bytes], bool]]]
 
@@ -41,7 +42,7 @@ class QueueReader(threading.Thread):
         self._is_stopping = False
 
     def __enter__(self) -> Self:
-        self._client.delete(QUEUE)
+        self._client.delete(*QUEUES)
         self.start()
         return self
 
@@ -54,7 +55,7 @@ class QueueReader(threading.Thread):
         """Take messages until told to stop."""
         with nullcontext() if self._check is None else self._check() as is_sound:
             while not self._is_stopping:
-                taken = self._client.blmpop(0.2, 1, QUEUE, direction="RIGHT", count=TAKEN_AT_ONCE)
+                taken = self._client.blmpop(0.2, len(QUEUES), *QUEUES, direction="RIGHT", count=TAKEN_AT_ONCE)
                 if taken:
                     self.arrivals.append((time.time_ns(), taken[1]))
                     if is_sound is not None:

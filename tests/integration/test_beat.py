@@ -19,6 +19,7 @@ from schedules import publisher as publisher_module
 from schedules import services
 from schedules.beat import QlikScheduler
 from schedules.models import Lease, Run, Schedule
+from schedules.redis_names import read_names
 from schedules.wakeup import wake_beat
 from tests.conftest import ORIGIN
 from tests.waiting import wait_for
@@ -36,7 +37,7 @@ def beat(redis_server):
 def messages(redis_server) -> list[str]:
     """Return the run ids in the messages on Redis."""
     with redis_server.client() as client:
-        raw = [json.loads(message) for message in client.lrange("butler", 0, -1)]
+        raw = [json.loads(message) for message in client.lrange(read_names().queue, 0, -1)]
     bodies = [
         json.loads(base64.b64decode(message["body"]))
         for message in raw
@@ -89,7 +90,7 @@ def test_the_librarys_tasks_wait_for_redis_and_hold_nothing_up(beat, make_schedu
 
     assert "Traceback" not in caplog.text
     with redis_server.client() as client:
-        tick_until(beat, lambda: any(b"other.task" in message for message in client.lrange("butler", 0, -1)))
+        tick_until(beat, lambda: any(b"other.task" in message for message in client.lrange(read_names().queue, 0, -1)))
 
 
 def test_a_look_that_falls_together_with_a_pass_publishes_both(beat, make_schedule, redis_server):
@@ -237,7 +238,7 @@ def test_other_periodic_tasks_run_the_librarys_way(beat, make_schedule, redis_se
 
     def swept() -> bool:
         with redis_server.client() as client:
-            raw = [json.loads(message) for message in client.lrange("butler", 0, -1)]
+            raw = [json.loads(message) for message in client.lrange(read_names().queue, 0, -1)]
         return any(m["properties"].get("periodic_task_name") == "other" or _names(m, "other") for m in raw)
 
     tick_until(beat, swept)
@@ -263,10 +264,10 @@ def test_a_message_is_what_celery_itself_would_send(beat, make_schedule, redis_s
     (run,) = services.run_now([make_schedule(cron_schedule="@yearly").name], origin=ORIGIN)
     beat.tick()
     with redis_server.client() as client:
-        ours = json.loads(client.lindex("butler", 0))
-        client.delete("butler")
+        ours = json.loads(client.lindex(read_names().queue, 0))
+        client.delete(read_names().queue)
         start_runs.apply_async(([run.pk.hex],), task_id=ours["headers"]["id"])
-        celerys = json.loads(client.lindex("butler", 0))
+        celerys = json.loads(client.lindex(read_names().queue, 0))
 
     for message in (ours, celerys):
         message["properties"].pop("delivery_tag")

@@ -14,6 +14,7 @@ from schedules import housekeeping, tasks, vitals
 from schedules.alert_tasks import watch
 from schedules.beat import QlikScheduler
 from schedules.models import Run
+from schedules.redis_names import read_names
 from tests.conftest import TASK_ID
 from tests.integration.test_beat import beat, tick_until  # noqa: F401 -- a fixture among them
 
@@ -25,7 +26,7 @@ SWEEP = tasks.SWEEP_TASK
 def sent(redis_server, name: str = SWEEP) -> list[dict]:
     """Return the messages on Redis of a task."""
     with redis_server.client() as client:
-        messages = [json.loads(message) for message in client.lrange("butler", 0, -1)]
+        messages = [json.loads(message) for message in client.lrange(read_names().queue, 0, -1)]
     return [message for message in messages if message["headers"]["task"] == name]
 
 

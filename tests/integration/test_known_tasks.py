@@ -16,6 +16,7 @@ from qlik.simulator.tasks import Task
 from schedules import qrs, tasks
 from schedules.known_tasks import NoTasksError, Refresh, find_task, last_read_at, refresh_old_tasks, refresh_tasks
 from schedules.models import QlikTask
+from schedules.redis_names import read_names
 from tests.conftest import TASK_ID
 from tests.integration.test_schedules_command import schedules
 
@@ -187,10 +188,11 @@ def test_the_celery_task_lives_on_without_qrs(qrs_service, caplog):
 
 
 def test_a_worker_that_is_ready_has_them_read(redis_server):
+    celery.name_queue()
     celery.read_tasks(sender=SimpleNamespace(app=celery.app))
 
     with redis_server.client() as client:
-        assert client.llen("butler") == 1
+        assert client.llen(read_names().queue) == 1
 
 
 class TestCommand:

@@ -18,6 +18,7 @@ from schedules.maintenance import (
     end_maintenance,
 )
 from schedules.models import Maintenance, Run, Schedule, ScheduleChange
+from schedules.redis_names import read_names
 from tests.conftest import ORIGIN
 from tests.integration.test_planner import loaded, plan
 from tests.integration.test_services import last_change, make_run
@@ -168,7 +169,7 @@ def test_one_without_a_reason_is_described_without_one():
 def test_beat_is_woken_by_beginning_and_end(redis_server, django_capture_on_commit_callbacks):
     with redis_server.client() as client:
         listener = client.pubsub(ignore_subscribe_messages=True)
-        listener.subscribe("butler:wake-up")
+        listener.subscribe(read_names().channel)
         for change in (begin, lambda: end_maintenance(origin=ORIGIN)):
             with django_capture_on_commit_callbacks(execute=True):
                 change()

@@ -17,6 +17,7 @@ from schedules.beat import QlikScheduler
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.models import Lease, Run
 from schedules.publisher import RETRY_SECONDS, Publisher
+from schedules.redis_names import read_names
 from tests.clock import TurnedClock
 from tests.conftest import ORIGIN
 from tests.integration.locks import waiting_thread
@@ -62,7 +63,7 @@ def plan_runs(make_schedule):
 def sent(redis_server) -> list[UUID]:
     """Return the runs in the messages on Redis, the first sent first."""
     with redis_server.client() as client:
-        raw = [json.loads(message) for message in reversed(client.lrange("butler", 0, -1))]
+        raw = [json.loads(message) for message in reversed(client.lrange(read_names().queue, 0, -1))]
     ours = [message for message in raw if message["headers"]["task"] == "schedules.start_runs"]
     return [UUID(key) for message in ours for key in json.loads(base64.b64decode(message["body"]))[0][0]]
 
@@ -122,7 +123,7 @@ def test_many_runs_share_a_message(make_publisher, plan_runs, redis_server, monk
 
     assert len(sent(redis_server)) == 5
     with redis_server.client() as client:
-        assert client.llen("butler") == 3
+        assert client.llen(read_names().queue) == 3
 
 
 def test_a_greatest_number_of_concurrent_starts_is_kept_for_all_workers(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.utils import timezone
 from schedules import services
 from schedules.lease import PlannerLease
 from schedules.models import Absence, Lease, Maintenance, QlikTask, Run
+from schedules.redis_names import read_names
 from schedules.vitals import read_vitals
 from tests.conftest import ORIGIN, TASK_ID
 from tests.integration.certificates import write_certificates
@@ -60,7 +60,7 @@ def test_it_counts_what_waits(leader, make_schedule, redis_server):
         (run,) = services.run_now([schedule.name], origin=ORIGIN)
         Run.objects.filter(pk=run.pk).update(state=state)
     with redis_server.client() as client:
-        client.lpush(settings.CELERY_TASK_DEFAULT_QUEUE, "a", "b")
+        client.lpush(read_names().queue, "a", "b")
 
     vitals = read_vitals()
 
