@@ -61,11 +61,12 @@ def lose_power(terms: Terms) -> Iterator[Line]:
         planned = _make_up_for(site, jobs, begin=begin)
         _let_qrs_return(site, seconds=(REFUSED[not terms.is_short], BUSY[not terms.is_short]))
         returned_at = time.time()
-        site.wait_until_closed(seconds=BACK_SECONDS)
+        limit = BACK_SECONDS * terms.patience
+        site.wait_until_closed(seconds=limit)
         closed_after = time.time() - returned_at
         planned += [_fill(site, jobs.hopeless, begin=begin), _fill(site, jobs.hopeless, begin=begin)]
-        site.wait_until_closed(seconds=BACK_SECONDS)
-        yield _judge(site, jobs, planned=planned, begin=begin, closed_after=closed_after)
+        site.wait_until_closed(seconds=limit)
+        yield _judge(site, jobs, planned=planned, begin=begin, closed_after=closed_after, limit=limit)
 
 
 def _create(site: Site, *, count: int) -> _Jobs:
@@ -76,7 +77,7 @@ def _create(site: Site, *, count: int) -> _Jobs:
         return [once_at(now + spot + kind) for spot in spots]
 
     return _Jobs(
-        tried=site.create([once_at(now + 12)] * count, grace=10 * HOUR),
+        tried=site.create([once_at(now + 8)] * count, grace=10 * HOUR),
         caught_up=site.create(in_gap(0), misfire="once", grace=GRACE),
         filled=site.create(in_gap(1), misfire="skip", grace=GRACE),
         hopeless=site.create(in_gap(2), misfire="skip", grace=GRACE, retry_deadline=0),
@@ -118,7 +119,7 @@ def _let_qrs_return(site: Site, *, seconds: tuple[int, int]) -> None:
     site.control("/faults", method="DELETE")
 
 
-def _judge(site: Site, jobs: _Jobs, *, planned: Sequence[int], begin: float, closed_after: float) -> Line:
+def _judge(site: Site, jobs: _Jobs, *, planned: Sequence[int], begin: float, closed_after: float, limit: float) -> Line:
     rows, starts = site.rows(), site.starts()
     fates = {
         job.task_id: {round(row.due_at): Fate.START for row in rows if row.task_id == job.task_id} for job in site.jobs
@@ -134,7 +135,7 @@ def _judge(site: Site, jobs: _Jobs, *, planned: Sequence[int], begin: float, clo
     return judge(
         "3 h without power",
         tally,
-        gap=BACK_SECONDS,
+        gap=limit,
         allowed=("unreachable",),
         failures=failures[:4],
         notes=["gap: from the return of QRS until all had ended"],
