@@ -65,8 +65,10 @@ def try_modules(
             continue
         began = f"{datetime.now(UTC):%Y-%m-%d}"
         results |= page.summarize(found, seed=options.seed, began=began)
-        # A choice of names says nothing of the module
-        if options.keep and not options.match:
+        if options.keep and options.left:
+            page.strike_out(found, order=MODULES)
+        elif options.keep and not options.match:
+            # A choice of names says nothing of the module
             page.keep(results, order=MODULES)
     return results
 
@@ -77,6 +79,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--number", type=int, default=DEFAULT_NUMBER, help="how many mutants (%(default)s)")
     parser.add_argument("--all", action="store_true", help="every mutant there is")
     parser.add_argument("--only", default="", help="modules, such as planner,lease")
+    parser.add_argument("--left", action="store_true", help="those that were left before")
     parser.add_argument("--match", default="", help="those whose name has this text")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000), help="choose the same ones again")
     parser.add_argument("--jobs", type=int, default=2, help="how many are tried at a time (%(default)s)")
@@ -91,6 +94,9 @@ def choose_mutants(options: argparse.Namespace) -> dict[str, list[Mutant]]:
     wanted = [f"schedules/{name}.py" for name in options.only.split(",") if name] or MODULES
     if unknown := [module for module in wanted if module not in MODULES]:
         raise SystemExit(f"{', '.join(unknown)}: not among the modules of tests/mutants/choice.py")
+    if options.left:
+        left = {name for found in page.read_results().values() for name in found["left"]}
+        return {module: [m for m in find_mutants(module) if m.name in left] for module in wanted}
     if options.all or options.match:
         return {module: [m for m in find_mutants(module) if options.match in m.name] for module in wanted}
     chosen = choose(MODULES, number=options.number, seed=options.seed)

@@ -44,6 +44,21 @@ def summarize(verdicts: Iterable[Verdict], *, seed: int, began: str) -> Results:
     return results
 
 
+def read_results() -> Results:
+    """Return what was found by runs before."""
+    file = FOLDER / "results.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def strike_out(found: Sequence[Verdict], *, order: Sequence[str]) -> None:
+    """Take those that are killed now from those that were left before, and keep the rest of what was found."""
+    results = read_results()
+    killed = {verdict.mutant.name: verdict.mutant.module for verdict in found if verdict.is_killed}
+    for module in {*killed.values()}:
+        results[module]["left"] = [name for name in results[module]["left"] if name not in killed]
+    keep(results, order=order)
+
+
 def keep(fresh: Results, *, order: Sequence[str]) -> None:
     """Put what was found into the file and the page."""
     results = keep_results(fresh, order=order)
@@ -52,12 +67,10 @@ def keep(fresh: Results, *, order: Sequence[str]) -> None:
 
 def keep_results(fresh: Results, *, order: Sequence[str]) -> Results:
     """Put what was found into the place of what was said of the same modules before, and return all of it."""
-    file = FOLDER / "results.json"
-    known: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    known |= fresh
+    known = read_results() | fresh
     results = {module: known[module] for module in order if module in known}
     FOLDER.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (FOLDER / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return results
 
 
