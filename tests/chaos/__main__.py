@@ -18,6 +18,7 @@ from random import SystemRandom
 from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
+from tests.chaos.cuts import cut_database
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
@@ -48,9 +49,10 @@ SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     12: begin_late,
     13: freeze_follower,
     14: edit_masses,
+    15: cut_database,
 }
 #: Where the database has a part in it
-ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13, 14})
+ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13, 14, 15})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

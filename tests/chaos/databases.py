@@ -95,6 +95,14 @@ class PostgresDatabase:
         """Return True: the server ends a transaction in which nothing happens."""
         return True
 
+    def cut(self) -> None:
+        """End every session with this database but the own, at whatever it is."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid != pg_backend_pid()"
+            )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Let no process change a run; reading them goes on."""

@@ -10,6 +10,7 @@ import pytest
 from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
+from tests.chaos.cuts import cut_database
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
@@ -88,3 +89,7 @@ def test_a_follower_that_was_frozen_writes_nothing_old(terms):
 
 def test_edits_of_many_are_made_whole_or_not_at_all_and_delay_nobody(terms):
     check(edit_masses, terms)
+
+
+def test_a_database_that_is_held_for_seconds_loses_no_start_and_no_session(terms):
+    check(cut_database, terms)
