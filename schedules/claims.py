@@ -66,6 +66,8 @@ class ClaimedRun:
     overlap: Overlap = Overlap.ALLOW
     # Tells this claim of the run from an earlier or a later one
     claimed_at: datetime | None = None
+    # When it was called before, and QRS gave no answer; None where it was not
+    in_doubt_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ _RUN_COLUMNS = (
     "attempts",
     "next_try_at",
     "claimed_at",
+    "in_doubt_since",
 )
 
 
@@ -166,6 +169,20 @@ def postpone(claimed: Sequence[ClaimedRun], *, until: datetime, message: str, no
         if run.retry.until <= now:
             fate = _Fate(Run.State.UNREACHABLE, message)
         _write_fate(run.id, fate)
+
+
+def list_unowned(sessions: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of QRS's sessions that no run has."""
+    found = set(sessions)
+    return found - {*Run.objects.filter(qrs_session__in=found).values_list("qrs_session", flat=True)}
+
+
+def put_in_doubt(claimed: Sequence[ClaimedRun]) -> None:
+    """Give up claims without a call, for an earlier one may have begun a session: QRS is asked once more."""
+    if claimed:
+        rows = Run.objects.filter(pk__in=[run.id for run in claimed], state=Run.State.CLAIMED)
+        message = "QRS has begun a session of the task since it was asked, perhaps by the call before."
+        move_runs(rows, state=Run.State.UNSURE, message=message, next_try_at=None)
 
 
 def release_claims(claimed: Sequence[ClaimedRun]) -> None:
@@ -252,6 +269,7 @@ def _make_claim(row: Sequence[Any], rule: Rule | None, *, now: datetime) -> Clai
         retry=make_retry(rule, tried_from=tried_from),
         overlap=Overlap(rule.overlap) if rule and rule.overlap in set(Overlap) else Overlap.ALLOW,
         claimed_at=now,
+        in_doubt_since=values["in_doubt_since"],
     )
 
 

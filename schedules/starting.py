@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from qlik.documents import ExecutionSession
 from qlik.errors import Availability, NotStartedError, OutcomeUnknownError, QrsError
 from qlik.filters import one_of
 from schedules import breaker, claims
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: How soon runs that wait for QRS look again by themselves
 POSTPONE_PAUSE = timedelta(seconds=60)
+#: How much earlier a session may seem to have begun than the call that began it
+CLOCK_MARGIN = timedelta(seconds=1)
 #: The property of a session that names its task
 SESSION_TASK = "reloadTask.id"
 
@@ -97,6 +100,39 @@ def postpone(
         insist(write, what=f"{len(claimed)} runs cannot be postponed")
 
 
+def leave_out_begun(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
+    """Return the runs that may be called: all but those whose earlier call may have begun a session by now.
+
+    QRS was asked before, and knew of none, but that was some time ago. One call of QRS for all of them, and none where
+    no earlier call is in doubt.
+    """
+    doubted = {run: UUID(run.qlik_task_id) for run in claimed if run.in_doubt_since}
+    if not doubted:
+        return list(claimed)
+    try:
+        sessions = qrs_client().list_sessions(where=one_of(SESSION_TASK, set(doubted.values())), may_skip=True)
+    except QrsError as error:
+        _wait_for_qrs(list(doubted), error, now=now)
+        return [run for run in claimed if run not in doubted]
+    foreign = claims.list_unowned(session.id for session in sessions)
+    begun = [
+        run
+        for run, task_id in doubted.items()
+        if any(session.id in foreign and _may_be_of(session, run, task_id) for session in sessions)
+    ]
+    insist(lambda: claims.put_in_doubt(begun), what=f"{len(begun)} runs cannot be put in doubt")
+    return [run for run in claimed if run not in begun]
+
+
+def _may_be_of(session: ExecutionSession, run: ClaimedRun, task_id: UUID) -> bool:
+    """Return whether a session may be that of an earlier call for a run."""
+    if session.task_id != task_id or run.in_doubt_since is None:
+        return False
+    clock = qrs_client().clock
+    earliest = run.in_doubt_since - clock.uncertainty - CLOCK_MARGIN
+    return session.created_at is None or session.created_at - clock.offset >= earliest
+
+
 def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
     """Return the runs that may be started: all but those whose task must not and does run, whoever started it.
 
@@ -108,10 +144,7 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
     try:
         sessions = qrs_client().list_sessions(where=one_of(SESSION_TASK, asking))
     except QrsError as error:
-        if error.availability is Availability.AWAY:
-            _note_failure(error, now=now)
-        waiting = [run for run in claimed if run.overlap is not Overlap.ALLOW]
-        postpone(waiting, problem=str(error), retry_after=error.retry_after, now=now)
+        _wait_for_qrs([run for run in claimed if run.overlap is not Overlap.ALLOW], error, now=now)
         return [run for run in claimed if run.overlap is Overlap.ALLOW]
     running = {
         asking[session.task_id]: f"the task runs already, in session {session.id}"
@@ -120,6 +153,13 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
     }
     insist(lambda: claims.give_way(running, now=now), what=f"{len(running)} runs cannot give way")
     return [run for run in claimed if run not in running]
+
+
+def _wait_for_qrs(waiting: Sequence[ClaimedRun], error: QrsError, *, now: datetime) -> None:
+    """Let runs wait before whose call QRS had to be asked, and could not be."""
+    if error.availability is Availability.AWAY:
+        _note_failure(error, now=now)
+    postpone(waiting, problem=str(error), retry_after=error.retry_after, now=now)
 
 
 def _note_failure(error: QrsError, *, now: datetime) -> None:

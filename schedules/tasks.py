@@ -184,7 +184,7 @@ def _admit(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:
         # To be late for want of a doubt would be worse
         admitted = len(claimed)
     starting.postpone(claimed[admitted:], now=now)
-    return starting.leave_out_running(claimed[:admitted], now=now)
+    return starting.leave_out_running(starting.leave_out_begun(claimed[:admitted], now=now), now=now)
 
 
 def _settle(done: Mapping[ClaimedRun, Outcome | None]) -> None:

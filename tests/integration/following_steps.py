@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from qlik.simulator.faults import Fault, FaultKind
 from qlik.simulator.server import Simulator
 from schedules import following, runs, tasks
 from schedules.models import Run
@@ -19,6 +20,21 @@ def start(*planned: Run) -> None:
     tasks.start_runs([str(run.pk) for run in planned])
     for run in planned:
         run.refresh_from_db()
+
+
+def start_late(simulator: Simulator, run: Run, *, seconds: float) -> None:
+    """Bring a run to the worker, and let QRS begin its session so many seconds later, when nobody waits any more."""
+    calls = ("start", "start synchronous")
+    simulator.add_fault(Fault(kind=FaultKind.LATE, delay_ms=round(seconds * 1000), count=1, calls=calls))
+    start(run)
+    assert (run.state, run.qrs_session) == ("unsure", None)
+
+
+def late_session(simulator: Simulator) -> UUID:
+    """Return the session that the first call began, or will begin."""
+    session = next(entry.session_id for entry in simulator.entries() if "start" in entry.call)
+    assert session
+    return session
 
 
 def try_again(*planned: Run) -> None:

@@ -19,8 +19,10 @@ from tests.integration.following_steps import (
     count_starts,
     follow,
     follow_in_silence,
+    late_session,
     pass_time,
     start,
+    start_late,
     try_again,
 )
 
@@ -41,20 +43,11 @@ def late_run(run_now, simulator):
     """Return a function that starts a run of which QRS begins the session so many seconds after the call."""
 
     def make(seconds: float, **values: object) -> Run:
-        simulator.add_fault(Fault(kind=FaultKind.LATE, delay_ms=round(seconds * 1000), count=1))
         run = run_now(**values)
-        start(run)
-        assert (run.state, run.qrs_session) == ("unsure", None)
+        start_late(simulator, run, seconds=seconds)
         return run
 
     return make
-
-
-def late_session(simulator) -> UUID:
-    """Return the session that the first call began, or will begin."""
-    session = next(entry.session_id for entry in simulator.entries() if "start" in entry.call)
-    assert session
-    return session
 
 
 class TestTheWait:
@@ -106,7 +99,8 @@ class TestTheWait:
         run = late_run(3600)
         follow_in_silence(run)
         assert run.state == "retrying"
-        simulator.add_fault(Fault(kind=FaultKind.RESET, takes_effect=False, count=1))
+        calls = ("start synchronous",)
+        simulator.add_fault(Fault(kind=FaultKind.RESET, takes_effect=False, count=1, calls=calls))
         try_again(run)
         Run.objects.update(silent_at=run.called_at - timedelta(seconds=1))
         assert run.state == "unsure"
@@ -284,30 +278,6 @@ class TestLateSessions:
         follow(run, after=12 * 60 + 1)
 
         assert (run.state, run.qrs_session) == ("started", session)
-
-
-class TestTheOperatorsChoice:
-    def test_unknown_never_calls_again(self, late_run, simulator, settings):
-        settings.QRS_IN_DOUBT = "unknown"
-        run = late_run(3600)
-
-        follow(run, after=20)
-        assert run.state == "unsure"
-        follow(run, after=35)
-
-        assert (run.state, run.closed_at is not None, run.next_try_at) == ("unknown", True, None)
-        assert "QRS_IN_DOUBT" in run.message
-        try_again(run)
-        assert (run.state, count_starts(simulator)) == ("unknown", 1)
-
-    def test_unknown_takes_a_session_that_is_there(self, late_run, simulator, settings):
-        settings.QRS_IN_DOUBT = "unknown"
-        run = late_run(5)
-
-        pass_time(simulator, 6)
-        follow(run, after=7)
-
-        assert run.state == "started"
 
 
 def test_the_ledger_is_not_searched_for_what_is_in_doubt(late_run):
