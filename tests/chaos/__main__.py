@@ -19,15 +19,18 @@ from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
 from tests.chaos.cuts import cut_database
+from tests.chaos.disks import cut_power, fill_disk
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
+from tests.chaos.failover import fail_over
 from tests.chaos.masses import edit_masses
 from tests.chaos.outages import stop_database, stop_redis
 from tests.chaos.postgres import NoPostgresError
 from tests.chaos.power import lose_power
 from tests.chaos.programs import ROOT
 from tests.chaos.report import HEADINGS, Line, format_line, format_remarks, keep_results, write_page
+from tests.chaos.standbys import start_standbys
 from tests.chaos.terms import Terms
 from tests.chaos.workers import kill_worker, redeliver
 from tests.chaos.workshop import Workshop
@@ -50,9 +53,13 @@ SCENARIOS: Mapping[int, Callable[[Terms], Iterator[Line]]] = {
     13: freeze_follower,
     14: edit_masses,
     15: cut_database,
+    16: cut_power,
+    17: fill_disk,
+    18: start_standbys,
+    19: fail_over,
 }
 #: Where the database has a part in it
-ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13, 14, 15})
+ON_POSTGRES = frozenset({1, 2, 4, 5, 8, 9, 10, 11, 13, 14, 15, 18, 19})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

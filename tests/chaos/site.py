@@ -130,13 +130,18 @@ class Site:
             self.simulator = self._start_simulator()
             stack.callback(self._end_programs)
             self.clerk = Clerk(self._settings | self._clock, self.folder / "clerk.log")
-            stack.callback(self.clerk.close)
+            stack.callback(lambda: self.clerk.close())
             self.simulator.wait_until_says("QRS simulator ready")
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def restart_clerk(self) -> None:
+        """Start another clerk: the database of the one before is gone."""
+        self.clerk.close()
+        self.clerk = Clerk(self._settings | self._clock, self.folder / "clerk.log")
 
     # Schedules
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,13 +12,17 @@ from tests.chaos.beats import kill_beat, many_beats
 from tests.chaos.broken import break_rows
 from tests.chaos.clocks import step_clock
 from tests.chaos.cuts import cut_database
+from tests.chaos.disks import cut_power, fill_disk
 from tests.chaos.doubts import begin_late, freeze_follower
 from tests.chaos.downtime import go_down
 from tests.chaos.edits import edit_many
+from tests.chaos.failover import fail_over
 from tests.chaos.masses import edit_masses
 from tests.chaos.outages import stop_database, stop_redis
+from tests.chaos.postgres import NoPostgresError
 from tests.chaos.power import lose_power
 from tests.chaos.report import HEADINGS, Line, format_line, format_remarks
+from tests.chaos.standbys import start_standbys
 from tests.chaos.terms import Terms
 from tests.chaos.workers import kill_worker, redeliver
 
@@ -93,3 +98,22 @@ def test_edits_of_many_are_made_whole_or_not_at_all_and_delay_nobody(terms):
 
 def test_a_database_that_is_held_for_seconds_loses_no_start_and_no_session(terms):
     check(cut_database, terms)
+
+
+def test_what_was_not_synced_when_the_power_was_cut_starts_nothing_twice(terms):
+    check(cut_power, terms)
+
+
+def test_a_full_disk_is_ridden_out(terms):
+    check(fill_disk, terms)
+
+
+def test_standbys_that_start_again_and_again_silence_nobody(terms):
+    check(start_standbys, terms)
+
+
+def test_a_database_that_only_reads_for_some_seconds_is_ridden_out(terms):
+    try:
+        check(fail_over, replace(terms, database="postgres"))
+    except NoPostgresError as error:
+        pytest.skip(str(error))
