@@ -44,8 +44,8 @@ def use_newest() -> ZoneData:
     To be called before any zone is loaded; further calls return what the first one found.
     """
     folder, package = _find_package()
-    system_folder = next((path for path in zoneinfo.TZPATH if (Path(path) / "UTC").exists()), None)
-    system = _read_version(Path(system_folder)) if system_folder else ""
+    system_folder = next((path for path in map(Path, zoneinfo.TZPATH) if _has_zones(path)), None)
+    system = _read_version(system_folder) if system_folder else ""
     if not package or (system_folder and _rank(system) > _rank(package)):
         return ZoneData(used=system, package=package, system=system)
     # A folder, because through importlib the first zone would cost 30 ms; the system's stay for zones of its own
@@ -66,6 +66,10 @@ def _find_package() -> tuple[Path | None, str]:
         return None, ""
     folder = Path(tzdata.__file__).parent / "zoneinfo"
     return (folder if folder.is_dir() else None), tzdata.IANA_VERSION
+
+
+def _has_zones(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("UTC", "Etc", "Europe", "America", "Asia", "Africa", "Australia"))
 
 
 def _read_version(folder: Path) -> str:

@@ -96,6 +96,17 @@ def test_a_system_that_does_not_say_its_edition_counts_as_older(system, name, te
     assert show(folder) == {"used": PACKAGE, "package": PACKAGE, "system": "", "hours": 1.0}
 
 
+def test_a_newer_edition_without_zones_is_none(tmp_path):
+    (tmp_path / "tzdata.zi").write_text("# version 2999a\n")
+    assert show(tmp_path) == {"used": PACKAGE, "package": PACKAGE, "system": "", "hours": 1.0}
+
+
+def test_a_newer_edition_of_few_zones_is_used_for_those(system):
+    folder = system(text="# version 2999a\n")
+    (folder / "UTC").unlink()
+    assert show(folder)["hours"] == FOREIGN_HOURS
+
+
 @pytest.mark.parametrize("folder", ["", "/nowhere"])
 def test_a_system_without_zones_leaves_the_package(folder):
     assert show(folder) == {"used": PACKAGE, "package": PACKAGE, "system": "", "hours": 1.0}
