@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
 from schedules import claims, following, runs, services, tasks
-from schedules.models import Run, TaskTurn
+from schedules.models import Run, Schedule, TaskTurn
 from schedules.qrs import qrs_client
 from schedules.turns import take_turn
 from tests.conftest import ORIGIN, TASK_ID
@@ -211,6 +211,21 @@ class TestTheTurnOf:
         third = run_now(overlap="skip")
 
         assert claims.claim_runs([third.pk], worker="w", now=timezone.now()) == []
+
+
+@pytest.mark.parametrize("schedule", ["is deleted", "has a policy that there is not"])
+def test_a_run_whose_policy_is_not_known_starts_beside_others(run_now, simulator, schedule):
+    simulator.site.start([UUID(TASK_ID)])
+    planned = [run_now(), run_now()]
+    if schedule == "is deleted":
+        services.delete_schedules([run.schedule_name for run in planned], origin=ORIGIN)
+    else:
+        Schedule.objects.update(overlap="maybe")
+
+    start(*planned)
+
+    assert states(*planned) == ["started", "started"]
+    assert not TaskTurn.objects.exists()
 
 
 class TestCapitals:

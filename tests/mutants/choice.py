@@ -28,7 +28,7 @@ _NAMES: Mapping[str, str] = {
     "services": "services pauses edits_forget mass_edits edits_wait backfill_cancel planner schedules_command",
     "schedule_rows": "mass_edits services edits_forget pauses",
     "bulk_rows": "mass_edits services",
-    "imports": "schedules_command edits_forget mass_edits edits_wait",
+    "imports": "import_words schedules_command edits_forget mass_edits edits_wait",
     "asking": "run_now services targets",
     "maintenance": "maintenance ledger edits_wait",
     "backfill": "backfill backfill_cancel targets edits_wait",
