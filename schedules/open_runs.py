@@ -45,7 +45,8 @@ _COLUMNS = (
 )
 #: What must be as it was read when something is written: another attempt changes one of them
 _COMPARED = ("state", "claimed_at", "called_at", "attempts", "qrs_session")
-_NEVER = datetime.min.replace(tzinfo=UTC)
+# Of a run whose moments a hand has taken away
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
+
+from qlik.settings import Authentication
 from schedules.models import Run
 from schedules.open_runs import OpenRun
 from schedules.qrs_picture import Begun, Picture
@@ -72,9 +75,8 @@ def match_sessions(runs: Sequence[OpenRun], picture: Picture, *, now: datetime) 
     unclear = {task_id for task_id, session in vague if session not in taken}
     precision = _measure_precision(runs, picture)
     matched = _match_nearest([run for run in sought if not run.session], free, precision=precision)
-    left = {
-        task_id: [item for item in items if item.session not in matched.values()] for task_id, items in free.items()
-    }
+    given = set(matched.values())
+    left = {task_id: [item for item in items if item.session not in given] for task_id, items in free.items()}
     judged = [
         replace(run, session=run.session or matched.get(run.id))
         for run in runs
@@ -103,7 +105,9 @@ def _measure_precision(runs: Sequence[OpenRun], picture: Picture) -> _Precision:
     clock = picture.clock.uncertainty
     own = min(clock, PRECISION)
     own += seen if seen > own else timedelta(0)
-    return _Precision(clock, own, max(clock, PRECISION, own))
+    # Behind a virtual proxy the clock that was read is that of the proxy, and not of what begins sessions
+    unmeasured = timedelta(0) if settings.QRS_AUTH == Authentication.CERTIFICATE else _MOST_EARLY
+    return _Precision(clock, own, max(clock, PRECISION, own, unmeasured))
 
 
 def _list_taken(sessions: Collection[UUID]) -> set[UUID | None]:

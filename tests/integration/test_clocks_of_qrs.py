@@ -165,6 +165,16 @@ class TestForeignStarts:
         assert run.state == "unknown", "each row has an end"
         assert count_starts(simulator) == 1
 
+    def test_behind_a_proxy_whose_clock_it_is_more_is_in_doubt(self, in_doubt, simulator, clock, settings):
+        clock(0)
+        begin_before(simulator, 5)
+        run = in_doubt()
+        settings.QRS_AUTH = "jwt"
+
+        follow_in_silence(run)
+
+        assert (run.state, run.qrs_session) == ("unsure", None)
+
     def test_where_the_clock_is_hardly_known_more_is_in_doubt(self, in_doubt, simulator, clock):
         clock(0, uncertainty=7)
         begin_before(simulator, 5)

@@ -183,6 +183,17 @@ def test_a_row_whose_task_id_a_hand_has_broken_stops_nobody(both, simulator):
     assert good.state == "succeeded"
 
 
+def test_a_row_whose_moments_a_hand_has_taken_away_stops_nobody(both, simulator):
+    good, odd = both
+    gone = {"claimed_at": None, "called_at": None, "answered_at": None}
+    Run.objects.filter(pk=odd.pk).update(state="unsure", qrs_session=None, **gone)
+    pass_time(simulator, 3600)
+
+    follow(good, odd)
+
+    assert good.state == "succeeded"
+
+
 def test_a_byte_that_is_no_text_stops_nobody(both, simulator, monkeypatch):
     good, odd = both
     answer = api._answer_json
