@@ -288,7 +288,7 @@ def _yield_turns(waiting: Sequence[ClaimedRun], *, now: datetime) -> set[uuid.UU
 def _decide_overlap(run: ClaimedRun, reason: str, *, now: datetime) -> _Fate:
     if run.overlap is Overlap.SKIP:
         return _Fate(Run.State.SKIPPED, f"Overlap: {reason}.")
-    others = Run.objects.filter(state=Run.State.WAITING, qlik_task_id=run.qlik_task_id).exclude(pk=run.id)
+    others = Run.objects.filter(state=Run.State.WAITING, qlik_task_id__iexact=run.qlik_task_id).exclude(pk=run.id)
     if others.filter(schedule_name=run.schedule_name).exists():
         return _Fate(Run.State.SKIPPED, f"Overlap: {reason}, and one run waits for its end already.")
     looks_at = now + WAIT_PAUSE

@@ -255,6 +255,16 @@ class TestCapitals:
 
         assert states(first, second) == ["succeeded", "started"]
 
+    def test_one_run_waits_however_it_is_written_meanwhile(self, run_now):
+        first = run_now(overlap="queue")
+        start(first, plan_again(first))
+        services.change_schedule(first.schedule_name, values={"qlik_task_id": TASK_ID.upper()}, origin=ORIGIN)
+
+        third = plan_again(first)
+        start(third)
+
+        assert (third.qlik_task_id, third.state) == (TASK_ID.upper(), "skipped")
+
     def test_somebody_elses_reload_is_seen(self, run_now, simulator):
         simulator.site.start([UUID(TASK_ID)])
         run = run_now(overlap="skip", qlik_task_id=TASK_ID.upper())
