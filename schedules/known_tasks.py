@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from qlik.documents import ReloadTask
 from schedules.allow_list import SETTINGS, AllowList, read_allow_list
-from schedules.changes import Origin, record_changes
+from schedules.bulk_rows import split
+from schedules.changes import Origin, changes_since, newest_change, record_differences
 from schedules.editing import editing
 from schedules.models import QlikTask, Schedule, ScheduleChange
 from schedules.qrs import qrs_client, waiting_for_qrs
@@ -25,8 +26,8 @@ _ORIGIN = Origin(ScheduleChange.Source.QLIK)
 _NAMES_SHOWN = 20
 #: The greatest small integer of PostgreSQL
 _GREATEST_STATUS = 32_767
-#: Rows in one statement
-_PART_SIZE = 200
+#: Rows in one statement, and keys
+_PART_SIZE, _KEYS_SIZE = 200, 5000
 #: What is not compared: when a task was seen, and what follows from comparing
 _COMPARED = (
     "name",
@@ -195,22 +196,37 @@ def _write_and_retarget(rows: Sequence[QlikTask], known: Mapping[str, QlikTask])
     """
     tasks = {**known, **{task.pk: task for task in rows}}
     before, after = TaskIndex(known.values()), TaskIndex(tasks.values())
+    seen = newest_change()
+    moved = _find_moved(Schedule.objects.all(), before, after, tasks)
     with editing() as now:
         _write(rows)
-        moved: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[int, str]]] = {}
-        for pk, name, target in _list_aiming():
-            if (pair := (before.resolve(target), after.resolve(target))) and pair[0] != pair[1]:
-                moved.setdefault(pair, []).append((pk, name))
-        for (old, new), schedules in moved.items():
-            diff = {"tasks": [_name_tasks(old, tasks), _name_tasks(new, tasks)]}
-            record_changes(schedules, action=ScheduleChange.Action.RETARGET, origin=_ORIGIN, at=now, diff=diff)
+        if changed := changes_since(seen):
+            # Looked at once more, as they are now
+            moved = {pk: values for pk, values in moved.items() if pk not in changed}
+            parts = split(sorted(changed), _KEYS_SIZE)
+            for part in parts:
+                moved |= _find_moved(Schedule.objects.filter(pk__in=part), before, after, tasks)
+        differences = [(pk, name, diff) for pk, (name, diff) in sorted(moved.items())]
+        record_differences(differences, action=ScheduleChange.Action.RETARGET, origin=_ORIGIN, at=now)
 
 
-def _list_aiming() -> list[tuple[int, str, Target]]:
-    """Return key, id and target of the schedules that aim at a tag or a property, but for those broken by hand."""
-    rows = Schedule.objects.exclude(target_tag="", target_property="").order_by("pk")
+def _find_moved(
+    schedules: QuerySet[Schedule], before: TaskIndex, after: TaskIndex, tasks: Mapping[str, QlikTask]
+) -> dict[int, tuple[str, dict[str, list[str]]]]:
+    """Return the id of each of the schedules that starts other tasks, and which, by their keys.
+
+    Those that a hand has broken are left out.
+    """
+    rows = schedules.exclude(target_tag="", target_property="").order_by("pk")
     columns = rows.values_list("pk", "name", "qlik_task_id", "target_tag", "target_property")
-    return [(pk, name, Target(*texts)) for pk, name, *texts in columns if None not in texts]
+    aiming = [(pk, name, Target(*texts)) for pk, name, *texts in columns if None not in texts]
+    moved = {}
+    for pk, name, target in aiming:
+        if before.list_meant(target) != after.list_meant(target):
+            old, new = before.resolve(target), after.resolve(target)
+            if old != new:
+                moved[pk] = (name, {"tasks": [_name_tasks(old, tasks), _name_tasks(new, tasks)]})
+    return moved
 
 
 def _name_tasks(task_ids: Sequence[str], tasks: Mapping[str, QlikTask]) -> str:

@@ -47,14 +47,26 @@ class TaskIndex:
     def __init__(self, tasks: Iterable[QlikTask] | None = None) -> None:
         """Take the tasks that there are, or read what is known of them."""
         self._tasks = tasks
+        self._meant: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def resolve(self, aim: Aim) -> tuple[str, ...]:
         """Return the ids of the tasks that the schedule starts, each once: its own, then the others in their order."""
-        own = [] if aim.qlik_task_id == NO_TASK_ID else [aim.qlik_task_id.lower()]
-        name, _, value = aim.target_property.partition("=")
-        tagged = self._by_tag.get(aim.target_tag.casefold(), ()) if aim.target_tag else ()
-        having = self._by_property.get(fold_property(name.strip(), value.strip()), ()) if aim.target_property else ()
-        return tuple(dict.fromkeys([*own, *sorted({*tagged, *having})]))
+        others = self.list_meant(aim)
+        if aim.qlik_task_id == NO_TASK_ID:
+            return others
+        return tuple(dict.fromkeys((aim.qlik_task_id.lower(), *others)))
+
+    def list_meant(self, aim: Aim) -> tuple[str, ...]:
+        """Return the ids of the tasks with the tag or the property, in their order."""
+        key = aim.target_tag, aim.target_property
+        if key not in self._meant:
+            # Many schedules may aim at the same, and thousands of tasks have it
+            name, _, value = aim.target_property.partition("=")
+            having = fold_property(name.strip(), value.strip())
+            tagged = self._by_tag.get(aim.target_tag.casefold(), ()) if aim.target_tag else ()
+            found = self._by_property.get(having, ()) if aim.target_property else ()
+            self._meant[key] = tuple(sorted({*tagged, *found}))
+        return self._meant[key]
 
     @cached_property
     def _by_tag(self) -> dict[str, list[str]]:
