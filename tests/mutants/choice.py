@@ -9,7 +9,7 @@ _CRON = (
     "cron_syntax cron_moments cron_days cron_daylight_saving cron_wall_clock cron_projection cron_oracle "
     "cron_second_opinions cron_fuzz"
 )
-_PLANNING = "planner clock_steps clock_leaps long_passes absences edits_forget absence_slices targets"
+_PLANNING = "planner closures clock_steps clock_leaps long_passes absences edits_forget absence_slices targets"
 _FOLLOWING = "following calls_in_doubt following_races clocks_of_qrs odd_answers overlap turns retry_deadlines"
 _CALLS = "worker retries what_qrs_began overlap turns"
 
