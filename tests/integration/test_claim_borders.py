@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from schedules import claims, runs
+from schedules import claims, runs, services
 from schedules.claims import LIVING_LIMIT, ClaimedRun
 from schedules.models import Maintenance, Run, Schedule
 from schedules.policies import LONGEST_WAIT, Retry
-from tests.conftest import TASK_ID
+from tests.conftest import ORIGIN, TASK_ID
 
 pytestmark = pytest.mark.django_db
 
@@ -213,3 +213,67 @@ def test_only_a_claim_is_released_renewed_or_given_up(make_run, state):
 
     run.refresh_from_db()
     assert (run.state, run.claim_renewed_at) == (state, None)
+
+
+@pytest.fixture
+def asked_for(make_run):
+    """Return a function that plans a run that somebody asks for now, of the one schedule."""
+
+    def make(reason: Run.Reason) -> Run:
+        now = timezone.now()
+        return make_run(reason=reason, due_at=now, planned_at=now)
+
+    return make
+
+
+def close(run: Run, how: str) -> None:
+    if how == "stop":
+        services.stop_schedules([run.schedule_name], origin=ORIGIN)
+    elif how == "delete":
+        services.delete_schedules([run.schedule_name], origin=ORIGIN)
+    else:
+        until = timezone.now() + timedelta(hours=1)
+        services.pause_schedules([run.schedule_name], until=until, reason="", origin=ORIGIN)
+
+
+def hand_back_and_send_again(run: Run) -> None:
+    claims.release_claims(claims.claim_runs([run.pk], worker="w", now=timezone.now()))
+    Run.objects.filter(pk=run.pk).update(state=Run.State.QUEUED)
+
+
+@pytest.mark.parametrize("reason", [Run.Reason.MANUAL, Run.Reason.BACKFILL])
+@pytest.mark.parametrize("how", ["stop", "pause", "delete"])
+class TestAskedFor:
+    """What somebody asked for is dropped where its schedule was closed while a worker had it, and else started."""
+
+    def test_what_a_worker_had_is_not_started_after_its_schedule_was_closed(self, asked_for, reason, how):
+        run = asked_for(reason)
+        claimed = claims.claim_runs([run.pk], worker="w", now=timezone.now())
+        close(run, how)
+        claims.release_claims(claimed)
+        Run.objects.filter(pk=run.pk).update(state=Run.State.QUEUED)
+
+        assert not claim(run, now=timezone.now())
+
+        run.refresh_from_db()
+        assert (run.state, run.closed_at is not None) == ("skipped", True)
+
+    def test_what_was_asked_for_since_is_started_however_often_it_is_handed_back(self, asked_for, reason, how):
+        first = asked_for(reason)
+        close(first, how)
+        run = asked_for(reason)
+        hand_back_and_send_again(run)
+
+        assert claim(run, now=timezone.now()) == [run.pk]
+
+    def test_what_a_worker_had_goes_on_when_the_schedule_does(self, asked_for, reason, how):
+        if how == "delete":
+            pytest.skip("it does not come back")
+        run = asked_for(reason)
+        claimed = claims.claim_runs([run.pk], worker="w", now=timezone.now())
+        close(run, how)
+        (services.start_schedules if how == "stop" else services.resume_schedules)([run.schedule_name], origin=ORIGIN)
+        claims.release_claims(claimed)
+        Run.objects.filter(pk=run.pk).update(state=Run.State.QUEUED)
+
+        assert claim(run, now=timezone.now()) == [run.pk]
