@@ -8,6 +8,11 @@ clock of Redis, which both ends ask.
 from __future__ import annotations
 
 import logging
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import redis
 
@@ -16,12 +21,36 @@ from schedules.wakeup import connect_redis
 
 logger = logging.getLogger(__name__)
 
+#: Whose clock decides when occurrences are due
+_LEADER = "leader"
+#: A host that has not done anything for so many seconds may have gone, or been set right
+_CLOCK_KEPT = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """For how long a task was not done in time, None where all is; and how far hosts' clocks are ahead of beat's."""
+
+    delay: timedelta | None = None
+    clocks: Mapping[str, timedelta] = field(default_factory=dict)
+
+    @property
+    def leader_ahead(self) -> timedelta:
+        """How far beat's clock is ahead of that of this host."""
+        return -self.clocks.get(socket.gethostname(), timedelta(0))
+
+    @property
+    def spread(self) -> timedelta:
+        """How far this host's clock is ahead of that of the host that is furthest behind."""
+        return -self.leader_ahead - min([-self.leader_ahead, *self.clocks.values()])
+
 
 def note_sent(task: str) -> float:
     """Return the moment at which a task is sent, by the clock of Redis; raises RedisError."""
     with connect_redis() as connection:
         now = _read_clock(connection)
         connection.hsetnx(read_names().housekeeping, task, now)
+        _note_clock(connection, _LEADER, now)
     return now
 
 
@@ -34,7 +63,9 @@ def is_in_time(task: str, *, sent_at: float | None, period: float) -> bool:
         return True
     try:
         with connect_redis() as connection:
-            waited = _read_clock(connection) - sent_at
+            now = _read_clock(connection)
+            waited = now - sent_at
+            _note_clock(connection, socket.gethostname(), now)
             if waited <= period:
                 connection.hdel(read_names().housekeeping, task)
     except (redis.RedisError, OSError) as error:
@@ -47,14 +78,26 @@ def is_in_time(task: str, *, sent_at: float | None, period: float) -> bool:
     return waited <= period
 
 
-def read_delay() -> float | None:
-    """Return for how many seconds a task was not done in time; None where none waits, or Redis does not answer."""
+def read_health() -> Health:
+    """Return what Redis knows; nothing where it does not answer."""
     try:
         with connect_redis() as connection:
+            now = _read_clock(connection)
             undone = [float(moment) for moment in connection.hvals(read_names().housekeeping)]
-            return _read_clock(connection) - min(undone) if undone else None
+            noted = {name.decode(): value.split() for name, value in connection.hgetall(read_names().clocks).items()}
     except (redis.RedisError, OSError, ValueError):
-        return None
+        return Health()
+    ahead = {name: float(seconds) for name, (seconds, at) in noted.items() if now - float(at) <= _CLOCK_KEPT}
+    leader = ahead.pop(_LEADER, None)
+    return Health(
+        delay=timedelta(seconds=now - min(undone)) if undone else None,
+        # Without beat's there is nothing to compare with
+        clocks={} if leader is None else {host: timedelta(seconds=ahead[host] - leader) for host in ahead},
+    )
+
+
+def _note_clock(connection: redis.Redis, name: str, now: float) -> None:
+    connection.hset(read_names().clocks, name, f"{time.time() - now:.3f} {now:.3f}")
 
 
 def _read_clock(connection: redis.Redis) -> float:

@@ -44,6 +44,11 @@ class RedisNames:
         return f"{self.queue}:housekeeping"
 
     @property
+    def clocks(self) -> str:
+        """How far the clock of each host is ahead of that of Redis."""
+        return f"{self.queue}:clocks"
+
+    @property
     def celery(self) -> dict[str, Any]:
         """Celery's settings: what workers are told and what they have in hand goes by these names, too."""
         return {

@@ -21,7 +21,7 @@ from qlik.errors import QrsError
 from schedules import breaker, claims, closing, following, runs, starting
 from schedules.claims import ClaimedRun
 from schedules.doubted_clock import DoubtedClock
-from schedules.housekeeping import is_in_time
+from schedules.housekeeping import Health, is_in_time, read_health
 from schedules.known_tasks import NoTasksError, refresh_old_tasks
 from schedules.lease import is_gone, lives_here, name_this_process
 from schedules.models import READ_TASKS_TASK, START_RUNS_TASK, Run
@@ -109,12 +109,14 @@ def sweep_runs(sent_at: float | None = None) -> None:
     if _CLOCK.read() is not None:
         # A clock that has leapt by days may be corrected in a moment, and an end is for good
         closing.close_overdue(now=now)
+    # Beat notes by its clock when it sends a run, and each worker by its own when it claims one
+    clocks = read_health() if sent_at is not None else Health()
     # After twice the time that a call may take, nobody waits for its answer
-    claim_limit = 2 * longest_call() + timedelta(seconds=30)
+    claim_limit = 2 * longest_call() + timedelta(seconds=30) + clocks.spread
     workers = set(claims.list_claiming_workers())
     gone = [worker for worker in workers - {name_this_process()} if is_gone(worker)]
     living = [worker for worker in workers if lives_here(worker)]
-    requeued = runs.requeue_lost_messages(now=now)
+    requeued = runs.requeue_lost_messages(now=now + clocks.leader_ahead)
     lost = claims.give_up_lost_claims(now=now, limit=claim_limit, lost_workers=gone, living_workers=living)
     if requeued or lost:
         logger.warning("%d runs are published again, %d were lost with their worker", requeued, lost)

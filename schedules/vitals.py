@@ -17,7 +17,7 @@ from qlik.errors import CertificateError
 from qlik.expiry import CertificateExpiry, list_expiries
 from schedules.alert_queue import AlertTrouble, list_troubles
 from schedules.closing import find_overdue
-from schedules.housekeeping import read_delay
+from schedules.housekeeping import Health, read_health
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
@@ -29,6 +29,8 @@ from schedules.zone_data import ZoneData, use_newest
 LONGEST_WITHOUT_LEADER = timedelta(seconds=10)
 #: A worker takes a run within a second where there are enough of them
 LONGEST_WAIT = timedelta(seconds=60)
+#: Clocks that are further apart are told; a run is late by its schedule's grace, a minute by default
+CLOCK_TOLERANCE = timedelta(seconds=10)
 #: From when on a certificate that expires is told: time enough to find who may export a new one
 EXPIRY_NOTICE = timedelta(days=30)
 
@@ -76,14 +78,13 @@ class Waiting:
 class Vitals:
     """The state of the service at `read_at`.
 
-    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `rivals` are two beats
-    that lead with the same names on Redis, which two databases have when one is a copy. `open_runs` has
-    the states before a start is certain. `housekeeping_delay` tells for how long none was done in time; None where
-    all is. `absences` are times in which nobody planned and whose settling is not done yet. `certificates` are
-    those that calls of QRS need, none where this process cannot read them. `qrs` is what the workers know of QRS
-    itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
-    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the
-    channels that alerts do not get through to. `zone_data` is what the reading process computes with.
+    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `rivals` are two
+    beats that lead with the same names on Redis, which two databases have when one is a copy. `open_runs` has the
+    states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
+    `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the
+    workers know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
+    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the channels
+    that alerts do not get through to. `zone_data` is what the reading process computes with.
     """
 
     read_at: datetime
@@ -94,7 +95,7 @@ class Vitals:
     rivals: str
     open_runs: Mapping[str, int]
     longest_waiting: Waiting | None
-    housekeeping_delay: timedelta | None
+    housekeeping: Health
     overdue: Run | None
     absences: Sequence[Absence]
     maintenance: Maintenance | None
@@ -113,6 +114,7 @@ class Vitals:
             *self._problems_of_queue(),
             *self._problems_of_rivals(),
             *self._problems_of_housekeeping(),
+            *self._problems_of_clocks(),
             *self._problems_of_qrs(),
             *self._problems_of_certificates(),
             *self._problems_of_alerts(),
@@ -176,8 +178,8 @@ class Vitals:
             )
 
     def _problems_of_housekeeping(self) -> Iterator[str]:
-        if self.housekeeping_delay and self.housekeeping_delay > LONGEST_WAIT:
-            delay, limit = self.housekeeping_delay.total_seconds(), LONGEST_WAIT.total_seconds()
+        if self.housekeeping.delay and self.housekeeping.delay > LONGEST_WAIT:
+            delay, limit = self.housekeeping.delay.total_seconds(), LONGEST_WAIT.total_seconds()
             yield (
                 f"No worker has done the housekeeping for {delay:,.0f} s, more than {limit:.0f} s: runs that got stuck "
                 "stay so, and reloads are not followed. Look whether workers run, and whether the queue is long."
@@ -189,6 +191,15 @@ class Vitals:
                 f"Two services take each other's messages on Redis: {self.rivals} lead with the same installation id. "
                 "One has a copy of the other's database. Stop one, or give it another database number in REDIS_URL."
             )
+
+    def _problems_of_clocks(self) -> Iterator[str]:
+        for host, ahead in sorted(self.housekeeping.clocks.items()):
+            if abs(ahead) > CLOCK_TOLERANCE:
+                way = "ahead of" if ahead > timedelta(0) else "behind"
+                yield (
+                    f"The clock of the workers on {host} is {abs(ahead).total_seconds():,.0f} s {way} that of beat: "
+                    "they may take runs for late, or for early. Set the clocks of all hosts by a time server."
+                )
 
     def _problems_of_qrs(self) -> Iterator[str]:
         if self.qrs.wait_until and self.qrs.unreachable_since:
@@ -225,7 +236,7 @@ def read_vitals() -> Vitals:
         rivals=rivals,
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
-        housekeeping_delay=None if (delay := read_delay()) is None else timedelta(seconds=delay),
+        housekeeping=read_health(),
         overdue=find_overdue(now=now - OVERDUE_TOLERANCE),
         absences=list(Absence.objects.all()),
         maintenance=Maintenance.current_at(now),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from datetime import timedelta
 
 import pytest
@@ -122,16 +124,16 @@ def test_health_tells_of_housekeeping_that_nobody_does(redis_server, monkeypatch
 
     # One that comes too late changes nothing, one in time does
     assert not housekeeping.is_in_time(SWEEP, sent_at=sent_at, period=10)
-    assert vitals.read_vitals().housekeeping_delay > timedelta(seconds=74)
+    assert vitals.read_vitals().housekeeping.delay > timedelta(seconds=74)
     assert housekeeping.is_in_time(SWEEP, sent_at=sent_at + 70, period=10)
-    assert vitals.read_vitals().housekeeping_delay is None
+    assert vitals.read_vitals().housekeeping.delay is None
 
 
 def test_health_says_nothing_of_housekeeping_without_redis(redis_server):
     housekeeping.note_sent(SWEEP)
     redis_server.stop()
 
-    assert vitals.read_vitals().housekeeping_delay is None
+    assert vitals.read_vitals().housekeeping.delay is None
 
 
 def test_housekeeping_that_ran_last_while_the_clock_was_ahead_goes_on(redis_server):
@@ -156,3 +158,61 @@ def test_housekeeping_goes_on_when_the_clock_is_set_back_under_a_running_beat(be
 
     beat._clock.leaps += 1
     tick_until(beat, lambda: sent(redis_server), seconds=14)
+
+
+class TurnedTime:
+    """Stands in for the module `time`: the clock of a host that is ahead by some seconds, or behind."""
+
+    def __init__(self, ahead: float) -> None:
+        self.ahead = ahead
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+def note_clocks(monkeypatch, *, beat: float, **workers: float) -> None:  # noqa: F811
+    """Have beat send a task and workers on other hosts do it, by clocks that are ahead by so many seconds."""
+    with monkeypatch.context() as patch:
+        patch.setattr(housekeeping, "time", TurnedTime(beat))
+        sent_at = housekeeping.note_sent(SWEEP)
+        for host, ahead in workers.items():
+            patch.setattr(housekeeping, "time", TurnedTime(ahead))
+            patch.setattr(socket, "gethostname", lambda host=host: host)
+            assert housekeeping.is_in_time(SWEEP, sent_at=sent_at, period=10)
+
+
+def test_health_names_the_hosts_whose_clocks_are_wrong(redis_server, monkeypatch):
+    note_clocks(monkeypatch, beat=2, well=0, early=3602, late=-58)
+
+    early, late = vitals.read_vitals()._problems_of_clocks()
+
+    assert early.startswith("The clock of the workers on early is 3,600 s ahead of that of beat:")
+    assert late.startswith("The clock of the workers on late is 60 s behind that of beat:")
+
+
+def test_a_host_that_is_gone_is_not_spoken_of(redis_server, monkeypatch):
+    note_clocks(monkeypatch, beat=0, early=3600)
+    now = redis_time(redis_server)
+    monkeypatch.setattr(housekeeping, "_read_clock", lambda connection: now + 301)
+
+    assert housekeeping.read_health().clocks == {}
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0])
+def test_a_sweeper_whose_clock_is_wrong_leaves_alone_what_only_waits(redis_server, monkeypatch, ahead):
+    me = socket.gethostname()
+    note_clocks(monkeypatch, beat=0, **{me: ahead}, other=0)
+    now = timezone.now()
+    values = {"qlik_task_id": TASK_ID, "due_at": now, "planned_at": now, "reason": "manual"}
+    queued = Run.objects.create(state="queued", queued_at=now - timedelta(seconds=5), **values)
+    lost = Run.objects.create(state="queued", queued_at=now - timedelta(seconds=40), **values)
+    claimed = Run.objects.create(state="claimed", claimed_at=now, worker="other/boot/1", **values)
+    given_up = Run.objects.create(state="claimed", claimed_at=now - timedelta(hours=3), worker="other/boot/2", **values)
+    monkeypatch.setattr(housekeeping, "time", TurnedTime(ahead))
+    monkeypatch.setattr(timezone, "now", lambda now=timezone.now: now() + timedelta(seconds=ahead))
+
+    tasks.sweep_runs(sent_at=redis_time(redis_server))
+
+    states = {run.pk: run.state for run in Run.objects.all()}
+    assert [states[run.pk] for run in (queued, lost, claimed)] == ["queued", "planned", "claimed"]
+    assert states[given_up.pk] == "unsure"
