@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -226,6 +226,33 @@ def test_a_claim_that_was_given_up_is_not_called_for_by_its_message(run_now, sim
     start_what_is_due()
 
     assert (run.state, list_called(simulator)) == ("unsure", [])
+
+
+@pytest.mark.parametrize("end", ["unknown", "skipped", "failed", "unreachable"])
+def test_a_start_that_comes_to_light_too_late_is_noted_on_its_run_and_on_no_other(run_now, end):
+    run, others = run_now(), [run_now() for _ in range(3)]
+    (claimed,) = claims.claim_runs([run.pk], worker="w", now=timezone.now())
+    runs.move_runs(Run.objects.filter(pk=others[0].pk), state=Run.State.UNKNOWN, message="")
+    runs.move_runs(Run.objects.filter(pk=run.pk), state=Run.State(end), message="Given up.")
+
+    def read_others() -> list[tuple[object, ...]]:
+        rows = Run.objects.exclude(pk=run.pk).order_by("pk")
+        return list(rows.values_list("pk", "state", "message", "qrs_session", "called_at", "attempts"))
+
+    before, now, session = read_others(), timezone.now(), uuid4()
+    outcome = runs.Outcome(
+        id=run.pk,
+        state=Run.State.STARTED,
+        called_at=now,
+        answered_at=now,
+        session=session,
+        claimed_at=claimed.claimed_at,
+    )
+    runs.record_outcomes([outcome])
+
+    run.refresh_from_db()
+    assert run.qrs_session == session
+    assert read_others() == before
 
 
 def test_of_a_start_request_each_task_is_called_for_once_and_the_ledger_has_its_session(simulator):
