@@ -17,6 +17,8 @@ from schedules.validators import validate_task_id
 
 #: The checks of what only a running service needs; `manage.py up` and `check --deploy` run them
 QRS_TAG = "qrs"
+#: Names, in lower case, that a file called .env gets by mistake
+NOT_QUITE_ENV = frozenset({".env", ".env.txt", ".env.env", "env.txt", "env.env"})
 #: Settings without which more happens than with them, and the names that tell whether they are set: a misspelt one must
 #: not start the simulator, or every task
 GUARDING = {
@@ -68,6 +70,16 @@ def check_celery_variables(app_configs: object = None, **_: Any) -> list[checks.
     hint = "Take them out of the environment and of .env. REDIS_URL says where Redis is."
     told = f"{', '.join(sorted(ignored))} in the environment: Celery would read this, and here it has no effect."
     return [checks.Warning(told, hint=hint, id="butler.W003")] if ignored else []
+
+
+@checks.register("settings")
+def check_env_file(app_configs: object = None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse a file that was meant to be .env and has another name, as editors of Windows give it."""
+    found = sorted(path for path in settings.BASE_DIR.iterdir() if path.name.lower() in NOT_QUITE_ENV)
+    if not found or (settings.BASE_DIR / ".env").exists():
+        return []
+    message = f"{found[0]} is not read: the file with the settings is called .env."
+    return [checks.Error(message, hint="Rename it to .env, or take it away.", id="butler.E007")]
 
 
 @checks.register(QRS_TAG, deploy=True)

@@ -96,6 +96,19 @@ def test_what_can_be_read_is(clone, text):
     assert clone.read("QRS_URL", "QRS_IS_GIVEN") == {"QRS_URL": "https://sense:4242", "QRS_IS_GIVEN": "True"}
 
 
+@pytest.mark.parametrize("name", [".env.txt", ".ENV", "env.txt"])
+def test_a_file_that_was_meant_to_be_the_one_stops_the_start(clone, name):
+    path = clone.folder / name
+    path.write_text("QRS_URL=https://sense:4242\n")
+    try:
+        answer = clone.manage("check")
+        assert (answer.returncode, f"(butler.E007) {path} is not read" in answer.stderr) == (1, True)
+        clone.write_env("# here it is\n")
+        assert clone.manage("check").returncode == 0
+    finally:
+        path.unlink()
+
+
 def test_names_that_are_no_settings_are_warned_of(clone):
     clone.write_env("BUTLER_PROT=8081\nREDIS_ULR=redis://x\nCOMPOSE_PROJECT_NAME=x\n")
     answer = clone.manage("check", BUTLER_OTHER="1", QRS_URL="https://sense:4242", QRS_URL2="https://spare")
