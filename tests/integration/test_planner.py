@@ -14,6 +14,7 @@ from schedules import runs, services
 from schedules.lease import LeaseLostError, PlannerLease
 from schedules.models import Lease, Run, Schedule
 from schedules.planner import Planner
+from schedules.timetable import Timetable
 from tests.conftest import ORIGIN
 
 pytestmark = pytest.mark.django_db
@@ -200,6 +201,21 @@ def test_a_row_broken_by_hand_is_set_aside_alone(at_noon, caplog):
     planned = plan(loaded(), NOON)
 
     assert [run.schedule_name for run in planned] == [sound.name]
+    assert f"schedule {broken.name} is set aside" in caplog.text
+
+
+def test_a_schedule_whose_next_time_cannot_be_computed_is_set_aside_alone(at_noon, monkeypatch, caplog):
+    broken, sound = at_noon(timezone="Europe/Oslo"), at_noon()
+    compute = Timetable.next_timestamp
+
+    def fail_for_oslo(self: Timetable, after: float) -> int | None:
+        if self.zone.key == "Europe/Oslo":
+            raise OverflowError("beyond the calendar")
+        return compute(self, after)
+
+    monkeypatch.setattr(Timetable, "next_timestamp", fail_for_oslo)
+
+    assert [run.schedule_name for run in plan(loaded(), NOON)] == [sound.name]
     assert f"schedule {broken.name} is set aside" in caplog.text
 
 

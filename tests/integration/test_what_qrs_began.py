@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import breaker, claims, following, runs, services, tasks
+from schedules import breaker, claims, following, request_calls, runs, services, tasks
 from schedules.models import Maintenance, QrsSite, Run, Schedule
 from schedules.qrs import qrs_client
 from schedules.start_requests import StartRequest, start_tasks
@@ -261,6 +261,30 @@ def test_of_a_start_request_each_task_is_called_for_once_and_the_ledger_has_its_
     assert len(report.by_id) == 2
     assert sorted(map(str, list_called(simulator))) == sorted([TASK_ID, OTHER_TASK_ID])
     assert_books_agree(simulator)
+
+
+@pytest.mark.parametrize(("renew_seconds", "is_renewed"), [(0.2, True), (60, False)])
+def test_a_claim_is_renewed_while_its_call_takes_long_and_so_it_is_not_given_up(
+    run_now, simulator, monkeypatch, renew_seconds, is_renewed
+):
+    monkeypatch.setattr(tasks, "RENEW_SECONDS", renew_seconds)
+    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=700, count=1))
+    run = run_now()
+
+    start(run)
+
+    assert run.state == "started"
+    assert (run.claim_renewed_at is not None) is is_renewed
+    assert not run.claim_renewed_at or run.claimed_at < run.claim_renewed_at
+
+
+def test_a_start_request_renews_its_claims_too(simulator, monkeypatch):
+    monkeypatch.setattr(request_calls, "RENEW_SECONDS", 0.2)
+    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=700))
+
+    start_tasks(StartRequest(task_ids=[TASK_ID, OTHER_TASK_ID]), origin=ORIGIN)
+
+    assert all(run.claim_renewed_at for run in Run.objects.all())
 
 
 @pytest.mark.django_db(transaction=True)
