@@ -44,7 +44,8 @@ def list_unknown() -> list[UnknownName]:
 
 
 def _find_unknown() -> Iterator[UnknownName]:
-    for name in {*_places, *os.environ}:
+    # What a file sets stands in the environment, too, by now
+    for name in os.environ:
         setting = name.removesuffix("_FILE")
         if setting in _settings:
             continue

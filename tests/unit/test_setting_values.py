@@ -302,6 +302,15 @@ def test_a_redis_url_with_a_password_that_must_be_encoded_says_so(environment, v
 # Names
 
 
+def test_a_name_that_is_set_no_more_is_not_told(environment, tmp_path):
+    note_setting("QRS_URL")
+    (tmp_path / ".env").write_text("QRS_ULR=https://x\n")
+    settings_from.read_files(tmp_path / ".env")
+    assert [unknown.name for unknown in list_unknown()] == ["QRS_ULR"]
+    environment.clear()
+    assert list_unknown() == []
+
+
 def test_a_name_that_comes_close_to_a_setting_is_told_with_its_place(environment, tmp_path):
     for name in ("QRS_URL", "REDIS_URL", "BUTLER_PORT"):
         note_setting(name)
