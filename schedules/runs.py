@@ -252,8 +252,8 @@ def _list_unwritten(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def _write_late(outcome: Outcome) -> int:
     """Write an outcome whose claim was given up; return 0 where the run has gone on without it.
 
-    A start is written where nobody has claimed the run since. Where it is closed its state stays, but not without a
-    word of the session.
+    A start is written where nobody has claimed the run since. Where the run is over, or was started by another call,
+    its state stays, but not without a word of the session.
     """
     is_start = outcome.state == Run.State.STARTED
     if _write_outcomes([outcome], states=_UNCLAIMED_SINCE if is_start else [Run.State.UNSURE]):
@@ -267,10 +267,10 @@ def _write_late(outcome: Outcome) -> int:
 
 
 def _note_session(outcome: Outcome, note: str) -> None:
-    """Add to a closed run's message what was begun for it, and keep the session where it has none."""
-    closed = Run.objects.filter(pk=outcome.id).exclude(closed_at=None)
+    """Add to the message of a run that is over, or started, what was begun for it; keep the session if it has none."""
+    done = Run.objects.filter(Q(closed_at__isnull=False) | Q(state=Run.State.STARTED), pk=outcome.id)
     message = Concat(F("message"), Value(f" {note}"), output_field=TextField())
-    closed.update(message=message, qrs_session=Coalesce("qrs_session", outcome.session, output_field=UUIDField()))
+    done.update(message=message, qrs_session=Coalesce("qrs_session", outcome.session, output_field=UUIDField()))
 
 
 def resume_due(*, now: datetime) -> int:

@@ -48,7 +48,7 @@ RECORD_SECONDS = 0.1
 #: How often a worker shows that it still holds its claims
 RENEW_SECONDS = 10.0
 #: So long a worker tries to claim runs while the database is away; after that the sweeper has them published again
-CLAIM_SECONDS = 20.0
+CLAIM_SECONDS = 60.0
 #: So long it tries to learn whether QRS is to be called at all; then it calls
 ADMIT_SECONDS = 2.0
 

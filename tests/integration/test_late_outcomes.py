@@ -67,7 +67,18 @@ def test_the_session_that_a_run_has_is_not_replaced(caplog):
     assert str(SESSION) in caplog.text
 
 
-@pytest.mark.parametrize("state", ["claimed", "unsure", "retrying", "planned", "queued", "started"])
+def test_of_a_run_that_another_call_has_started_both_sessions_are_told(caplog):
+    other = uuid.uuid4()
+    run = make_run(Run.State.STARTED, claimed_at=LATER, worker="b", message="of b", qrs_session=other)
+
+    assert answer(run) == 1
+
+    assert (run.state, run.worker, run.qrs_session) == ("started", "b", other)
+    assert run.message.startswith("of b It was started after all")
+    assert str(SESSION) in run.message
+
+
+@pytest.mark.parametrize("state", ["claimed", "unsure", "retrying", "planned", "queued"])
 @pytest.mark.parametrize("outcome", ["started", "retrying", "refused", "unsure"])
 def test_a_run_that_was_claimed_again_is_left_to_its_new_worker(state, outcome, caplog):
     run = make_run(Run.State(state), claimed_at=LATER, worker="b", message="of b")
