@@ -14,7 +14,6 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from schedules.alert_rules import (
-    RELOADS_COMPARED,
     SLOW_MARGIN,
     AlertEvent,
     Finding,
@@ -25,11 +24,11 @@ from schedules.alert_rules import (
     judge_run,
     may_be_slow,
     outage_stage,
-    usual_duration,
 )
 from schedules.alert_texts import describe_duration, describe_moment
 from schedules.models import QrsSite, Run
 from schedules.runs import OCCURRENCES
+from schedules.usual_durations import UsualDurations
 from schedules.vitals import RENEWAL, list_certificates
 
 #: Rows that are read at a time, and of those that are late or run at most
@@ -94,10 +93,11 @@ class _Row(NamedTuple):
 def find_in_closed(*, since: datetime, until: datetime) -> Iterator[Finding]:
     """Yield what the runs say that were closed in this time, the earliest first; each is of that moment."""
     key = since, UUID(int=0)
-    usual = _UsualDurations()
+    usual = UsualDurations()
     rows: list[_Row] | None = None
     while rows is None or len(rows) == PART:
         rows = _read(_after(key).filter(closed_at__lte=until).order_by("closed_at", "pk")[:PART])
+        usual.look_up(row.schedule_pk for row in rows if row.schedule_pk is not None and _needs_usual(row))
         for row in rows:
             closed_at = row.closed_at or until
             for event, is_bad in judge_run(_facts_of(row, usual), slow_factor=settings.BUTLER_ALERT_SLOW_FACTOR):
@@ -115,11 +115,13 @@ def find_overdue(*, now: datetime) -> Iterator[Finding]:
 
 def find_slow(*, now: datetime) -> Iterator[Finding]:
     """Yield the reloads that go on and take longer than usual already."""
-    factor, usual = settings.BUTLER_ALERT_SLOW_FACTOR, _UsualDurations()
+    factor, usual = settings.BUTLER_ALERT_SLOW_FACTOR, UsualDurations()
     begun = Run.objects.filter(state=Run.State.STARTED, closed_at__isnull=True, schedule__isnull=False)
-    for row in _read(begun.filter(reload_started_at__lt=now - SLOW_MARGIN).order_by("due_at")[:PART]):
+    rows = _read(begun.filter(reload_started_at__lt=now - SLOW_MARGIN).order_by("due_at")[:PART])
+    usual.look_up(row.schedule_pk for row in rows if row.schedule_pk is not None)
+    for row in rows:
         lasts = now - (row.reload_started_at or now)
-        if is_slow(lasts, usual=usual.of(row), factor=factor):
+        if is_slow(lasts, usual=_usual_of(row, usual), factor=factor):
             yield _finding(row._replace(duration=lasts), AlertEvent.SLOW, is_bad=True, at=now, usual=usual)
 
 
@@ -164,27 +166,6 @@ def find_certificates(*, now: datetime) -> Iterator[Finding]:
         )
 
 
-class _UsualDurations:
-    """What reloads of schedules usually take, looked up once for each."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, list[tuple[UUID, timedelta]]] = {}
-
-    def of(self, row: _Row) -> timedelta | None:
-        """Return what the reloads before this one took, as far as they succeeded."""
-        if row.schedule_pk is None:
-            return None
-        if row.schedule_pk not in self._known:
-            self._known[row.schedule_pk] = self._read(row.schedule_pk)
-        others = [duration for pk, duration in self._known[row.schedule_pk] if pk != row.pk]
-        return usual_duration(others[:RELOADS_COMPARED])
-
-    def _read(self, schedule_pk: int) -> list[tuple[UUID, timedelta]]:
-        runs = Run.objects.filter(schedule_id=schedule_pk, state=Run.State.SUCCEEDED, reload_duration__isnull=False)
-        rows = runs.order_by("-due_at").values_list("pk", "reload_duration")[: RELOADS_COMPARED + 1]
-        return [(pk, duration) for pk, duration in rows if duration is not None]
-
-
 def _after(key: tuple[datetime, UUID]) -> QuerySet[Run]:
     at, pk = key
     # The first condition alone can be looked up in the index of ends
@@ -195,8 +176,15 @@ def _read(rows: QuerySet[Run]) -> list[_Row]:
     return [_Row(*values) for values in rows.values_list(*_COLUMNS)]
 
 
-def _facts_of(row: _Row, usual: _UsualDurations) -> RunFacts:
-    needs_usual = row.state == Run.State.SUCCEEDED and row.duration is not None and may_be_slow(row.duration)
+def _needs_usual(row: _Row) -> bool:
+    return row.state == Run.State.SUCCEEDED and row.duration is not None and may_be_slow(row.duration)
+
+
+def _usual_of(row: _Row, usual: UsualDurations) -> timedelta | None:
+    return None if row.schedule_pk is None else usual.of(row.schedule_pk, besides=row.pk)
+
+
+def _facts_of(row: _Row, usual: UsualDurations) -> RunFacts:
     return RunFacts(
         state=row.state,
         reason=row.reason,
@@ -205,12 +193,12 @@ def _facts_of(row: _Row, usual: _UsualDurations) -> RunFacts:
         called_at=row.called_at,
         grace=row.grace,
         duration=row.duration,
-        usual=usual.of(row) if needs_usual else None,
+        usual=_usual_of(row, usual) if _needs_usual(row) else None,
     )
 
 
 def _finding(
-    row: _Row, event: AlertEvent, *, is_bad: bool, at: datetime, usual: _UsualDurations | None = None
+    row: _Row, event: AlertEvent, *, is_bad: bool, at: datetime, usual: UsualDurations | None = None
 ) -> Finding:
     if not is_bad:
         return Finding(event, row.subject, is_bad=False, at=at, run_id=row.pk)
@@ -232,7 +220,7 @@ def _finding(
 # What is said of a run
 
 
-def _tell_start(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[str, str]:
+def _tell_start(row: _Row, at: datetime, usual: UsualDurations | None) -> tuple[str, str]:
     what = {
         "refused": "Qlik Sense refused to start the task.",
         "unreachable": "Qlik Sense was not reached, so the task was not started.",
@@ -252,7 +240,7 @@ ADVICE = {
 }
 
 
-def _tell_reload(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[str, str]:
+def _tell_reload(row: _Row, at: datetime, usual: UsualDurations | None) -> tuple[str, str]:
     where = f" on {row.node}" if row.node else ""
     lasted = f" after {describe_duration(row.duration)}" if row.duration is not None else ""
     what = f"The reload {'was aborted' if row.state == Run.State.ABORTED else 'failed'}{where}{lasted}."
@@ -262,13 +250,13 @@ def _tell_reload(row: _Row, at: datetime, usual: _UsualDurations | None) -> tupl
     return f"{what} {said}".rstrip(), advice
 
 
-def _tell_missed(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[str, str]:
+def _tell_missed(row: _Row, at: datetime, usual: UsualDurations | None) -> tuple[str, str]:
     times = f" It stands for {row.occurrences:,} times at which it was due." if row.occurrences > 1 else ""
     advice = "See what is missing, and run it if it is still needed: “Run what was missed” in the admin."
     return f"The task was not started at its time. {row.message}{times}", advice
 
 
-def _tell_late(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[str, str]:
+def _tell_late(row: _Row, at: datetime, usual: UsualDurations | None) -> tuple[str, str]:
     late = (row.called_at or at) - row.due_at
     grace = describe_duration(row.grace or timedelta(0))
     advice = "`manage.py schedules status` tells whether workers run and what waits. A limit on starts may be too low."
@@ -280,8 +268,8 @@ def _tell_late(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[
     return f"It was started {describe_duration(late)} after its time; up to {grace} is normal.", advice
 
 
-def _tell_slow(row: _Row, at: datetime, usual: _UsualDurations | None) -> tuple[str, str]:
-    lasts, known = row.duration or timedelta(0), usual.of(row) if usual else None
+def _tell_slow(row: _Row, at: datetime, usual: UsualDurations | None) -> tuple[str, str]:
+    lasts, known = row.duration or timedelta(0), _usual_of(row, usual) if usual else None
     often = f"; usually it takes {describe_duration(known)}" if known is not None else ""
     if row.closed_at is None:
         advice = "Look in the Qlik Management Console whether it hangs or waits, and stop it there if it does."

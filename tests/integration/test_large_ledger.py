@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from schedules import alert_findings, backfill, claims, closing, entries, runs, services, stopping, vitals
 from schedules.models import Run, Schedule
 from schedules.run_lookup import find_by_session, narrow_to
+from schedules.usual_durations import UsualDurations
 from tests.conftest import ORIGIN, TASK_ID
 
 pytestmark = pytest.mark.django_db
@@ -94,7 +95,7 @@ def find_scans(ask: Callable[[], object]) -> list[str]:
     with CaptureQueriesContext(connection) as captured, transaction.atomic():
         ask()
         transaction.set_rollback(True)
-    texts = [query["sql"] for query in captured if f'"{_TABLE}"' in query["sql"] or f" {_TABLE} " in query["sql"]]
+    texts = [query["sql"] for query in captured if re.search(rf"\b{_TABLE}\b", query["sql"])]
     assert texts, "nothing was asked of the ledger"
     plans = [explain(text) for text in texts if text.lstrip().startswith(("SELECT", "UPDATE", "DELETE"))]
     return [plan for plan in plans if is_scan(plan)]
@@ -136,7 +137,7 @@ HOT: dict[str, Callable[[Schedule], object]] = {
     "alerts: ends": lambda schedule: list(alert_findings.find_in_closed(since=NOW - timedelta(hours=2), until=NOW)),
     "alerts: late": lambda schedule: list(alert_findings.find_overdue(now=NOW)),
     "alerts: slow": lambda schedule: list(alert_findings.find_slow(now=NOW)),
-    "alerts: usual": lambda schedule: alert_findings._UsualDurations()._read(schedule.pk),
+    "alerts: usual": lambda schedule: UsualDurations().look_up([schedule.pk]),
     "vitals": lambda schedule: vitals.read_vitals(),
     "backfill": lambda schedule: backfill.preview_backfill(
         [schedule.name], from_at=NOW - timedelta(days=1), until_at=NOW
@@ -237,3 +238,48 @@ class TestRunsOfSessions:
 
         assert len(find_by_session([run.qrs_session], since=NOW - timedelta(minutes=1))) == count
         assert find_by_session([run.qrs_session], since=NOW + timedelta(minutes=1)) == []
+
+
+class TestUsualDurations:
+    """What reloads usually take, looked up for many schedules at once."""
+
+    def add_reloads(self, schedule: Schedule, minutes: list[int]) -> list[Run]:
+        """Write reloads that took so many minutes, the first one due last."""
+        return [
+            Run.objects.create(
+                schedule=schedule,
+                schedule_name=schedule.name,
+                qlik_task_id=TASK_ID,
+                due_at=NOW - timedelta(hours=number),
+                planned_at=NOW,
+                closed_at=NOW,
+                state="succeeded",
+                reason="scheduled",
+                reload_duration=timedelta(minutes=taken),
+            )
+            for number, taken in enumerate(minutes)
+        ]
+
+    def test_it_is_the_median_of_the_last_ones_before(self, make_schedule):
+        schedule, other, new = (make_schedule() for _ in range(3))
+        runs_of_it = self.add_reloads(schedule, [50, *[4] * 11, *[6] * 9, *[90] * 30])
+        self.add_reloads(other, [7] * 5)
+        usual = UsualDurations()
+
+        usual.look_up([schedule.pk, other.pk, new.pk])
+
+        assert usual.of(schedule.pk, besides=runs_of_it[0].pk) == timedelta(minutes=4)
+        assert usual.of(other.pk, besides=runs_of_it[0].pk) == timedelta(minutes=7)
+        assert usual.of(new.pk, besides=runs_of_it[0].pk) is None
+
+    def test_a_look_asks_once_for_all_schedules(self, make_schedule):
+        counts = []
+        for schedules in (1, 30):
+            for _ in range(schedules):
+                self.add_reloads(make_schedule(), [30, 2, 2, 2, 2, 2])
+            with CaptureQueriesContext(connection) as queries:
+                found = list(alert_findings.find_in_closed(since=NOW - timedelta(hours=1), until=NOW))
+            counts.append(len(queries))
+
+        assert counts == [2, 2]
+        assert len({finding.run_id for finding in found if finding.is_bad and finding.event == "slow"}) == 31
