@@ -201,6 +201,40 @@ def test_a_stop_skips_every_occurrence_that_is_still_to_come_to_a_worker(make_ru
     assert abs(timezone.now() - run.closed_at) < timedelta(minutes=1)
 
 
+def test_a_stop_of_none_skips_none(make_run):
+    run = make_run()
+
+    assert runs.skip_unclaimed([], message="") == 0
+
+    run.refresh_from_db()
+    assert run.state == "queued"
+
+
+@pytest.mark.parametrize("most_named", [1, 2, 100])
+def test_a_stop_of_many_skips_theirs_and_no_others(make_schedule, monkeypatch, most_named):
+    """More schedules than can be named in a statement are told apart otherwise."""
+    monkeypatch.setattr(runs, "_MOST_NAMED", most_named)
+    monkeypatch.setattr(runs, "_MOVE_SIZE", 2)
+    schedules = [make_schedule() for _ in range(4)]
+    for schedule in schedules:
+        for _ in range(3):
+            Run.objects.create(
+                schedule=schedule,
+                qlik_task_id=TASK_ID,
+                due_at=NOW,
+                planned_at=NOW,
+                reason=Run.Reason.SCHEDULED,
+                state=Run.State.QUEUED,
+            )
+    stopped = schedules[:2]
+
+    assert runs.skip_unclaimed([schedule.pk for schedule in stopped], message="stopped") == 6
+
+    skipped = Run.objects.filter(state="skipped").values_list("schedule_id", flat=True)
+    assert sorted(skipped) == sorted(schedule.pk for schedule in stopped for _ in range(3))
+    assert Run.objects.filter(state="queued").count() == 6
+
+
 @pytest.mark.parametrize("state", sorted(set(Run.State) - {"claimed"}))
 def test_only_a_claim_is_released_renewed_or_given_up(make_run, state):
     run = make_run()
