@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import BigIntegerField, ExpressionWrapper, F, Q, QuerySet, TextField
 from django.db.models.functions import Cast
@@ -19,19 +17,6 @@ _MAX_SCHEDULES = 500
 _MAX_RUNS = 10_000
 
 Action = ScheduleChange.Action
-
-
-def find_by_session(session_ids: Collection[UUID], *, since: datetime) -> list[UUID]:
-    """Return the keys of the runs with these sessions of QRS, the oldest of which began at `since` or later.
-
-    Of those that are over only where reloads are not followed, for nothing else tells then that they are.
-    """
-    rows = Run.objects.filter(qrs_session__in=list(session_ids)).order_by().values_list("pk", flat=True)
-    # An index has those that a worker has had and that are not over
-    found = set(rows.filter(closed_at__isnull=True, claimed_at__isnull=False))
-    if not settings.BUTLER_FOLLOW_RELOADS:
-        found |= set(rows.filter(closed_at__gte=since))
-    return sorted(found)
 
 
 def narrow_to(runs: QuerySet[Run], term: str) -> QuerySet[Run]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Case, F, TextField, Value, When
@@ -19,13 +18,9 @@ from schedules.allow_list import AllowList
 from schedules.changes import Origin
 from schedules.models import Run, Schedule
 from schedules.qrs import BUSY_SECONDS, QrsBusyError, qrs_client, waiting_for_qrs
-from schedules.run_lookup import find_by_session
 from schedules.runs import change_rows
 from schedules.targets import TaskIndex
 from schedules.task_lookup import AnyTask, CallFailedError, NamedTask, is_allowed, look_up_tasks, read_ids
-
-#: How far the clock of QRS may be from ours
-CLOCK_MARGIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +84,7 @@ def _stop(task_ids: Collection[UUID], *, origin: Origin) -> set[UUID]:
     """Stop the tasks and return those that were running."""
     client = qrs_client()
     sessions = client.list_sessions(where=one_of("reloadTask.id", task_ids))
-    # Before they end, for then their runs are closed
+    # Without the lock that writing takes
     run_ids = _find_runs(sessions)
     for task_id in task_ids:
         # Also a task without a session: one may have begun since
@@ -100,9 +95,8 @@ def _stop(task_ids: Collection[UUID], *, origin: Origin) -> set[UUID]:
 
 def _find_runs(sessions: Collection[ExecutionSession]) -> list[UUID]:
     """Return the keys of the runs with these sessions."""
-    begun = [at for session in sessions if session.result and (at := session.result.started_at)]
-    since = min(begun, default=timezone.now()) - CLOCK_MARGIN
-    return find_by_session([session.id for session in sessions], since=since)
+    rows = Run.objects.filter(qrs_session__in=[session.id for session in sessions]).order_by()
+    return list(rows.values_list("pk", flat=True))
 
 
 def _note(run_ids: Collection[UUID], *, origin: Origin) -> None:

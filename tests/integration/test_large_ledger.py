@@ -11,9 +11,10 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from qlik.documents import ExecutionSession
 from schedules import alert_findings, backfill, claims, closing, entries, runs, services, stopping, vitals
 from schedules.models import Run, Schedule
-from schedules.run_lookup import find_by_session, narrow_to
+from schedules.run_lookup import narrow_to
 from schedules.usual_durations import UsualDurations
 from tests.conftest import ORIGIN, TASK_ID
 
@@ -113,7 +114,13 @@ def is_scan(plan: str) -> bool:
     if connection.vendor == "postgresql":
         return f"Seq Scan on {_TABLE}" in plan
     # A conditional index has few rows
-    return bool(re.search(rf"SCAN {_TABLE}(?! USING (COVERING )?INDEX run_(without_end|unscheduled|by_end))", plan))
+    return bool(
+        re.search(rf"SCAN {_TABLE}(?! USING (COVERING )?INDEX run_(without_end|unscheduled|by_end|in_doubt))", plan)
+    )
+
+
+def make_session() -> ExecutionSession:
+    return ExecutionSession(id=uuid.uuid4(), task_id=None, created_at=None, modified_at=None, result=None)
 
 
 HOT: dict[str, Callable[[Schedule], object]] = {
@@ -121,7 +128,7 @@ HOT: dict[str, Callable[[Schedule], object]] = {
     "stop of many": lambda schedule: runs.skip_unclaimed(range(1, 1000), message=""),
     "maintenance": lambda schedule: runs.skip_all_unclaimed(message=""),
     "stop of reloads": lambda schedule: stopping._note([uuid.UUID(int=1), uuid.UUID(int=2)], origin=ORIGIN),
-    "runs of sessions": lambda schedule: find_by_session([uuid.uuid4()], since=NOW - timedelta(hours=1)),
+    "runs of sessions": lambda schedule: stopping._find_runs([make_session(), make_session()]),
     "taking": lambda schedule: runs.take_planned(most=50, now=NOW),
     "sending all again": lambda schedule: runs.requeue_all(),
     "in hand": lambda schedule: runs.count_in_hand(),
@@ -217,27 +224,6 @@ class TestSearch:
         services.delete_schedules([schedule.name], origin=ORIGIN)
 
         assert self.search(schedule.name) == [run]
-
-
-class TestRunsOfSessions:
-    """Which runs a stop of reloads is noted at."""
-
-    def test_one_that_is_open_is_found_by_its_session(self, make_schedule):
-        run = add_open(make_schedule(), "started")
-        add_open(make_schedule(), "started")
-
-        assert find_by_session([run.qrs_session], since=NOW + timedelta(days=1)) == [run.pk]
-
-    @pytest.mark.parametrize(("is_followed", "count"), [(False, 1), (True, 0)])
-    def test_one_that_is_over_is_meant_where_nothing_tells_that_it_is(
-        self, settings, make_schedule, is_followed, count
-    ):
-        settings.BUTLER_FOLLOW_RELOADS = is_followed
-        run = add_open(make_schedule(), "started")
-        Run.objects.update(closed_at=NOW)
-
-        assert len(find_by_session([run.qrs_session], since=NOW - timedelta(minutes=1))) == count
-        assert find_by_session([run.qrs_session], since=NOW + timedelta(minutes=1)) == []
 
 
 class TestUsualDurations:
