@@ -139,7 +139,8 @@ def _resume_waiting(closed: Sequence[UUID], *, now: datetime) -> int:
     waiting = dict(Run.objects.filter(state=Run.State.WAITING).values_list("pk", "qlik_task_id"))
     if not (closed and waiting):
         return 0
-    ended = {task_id.lower() for task_id in Run.objects.filter(pk__in=closed).values_list("qlik_task_id", flat=True)}
+    over = Run.objects.filter(pk__in=closed).exclude(closed_at=None)
+    ended = {task_id.lower() for task_id in over.values_list("qlik_task_id", flat=True)}
     due = [run_id for run_id, task_id in waiting.items() if task_id.lower() in ended]
     return change_rows(Run.objects.filter(pk__in=due, state=Run.State.WAITING), next_try_at=now)
 

@@ -40,6 +40,7 @@ os.environ |= {
     "QRS_USER": "Internal\\sa_repository",
     "QRS_VERIFY": "full",
     "QRS_START_CALL": "synchronous",
+    "QRS_IN_DOUBT": "wait",
     "SECRET_KEY": "only-for-tests",
     "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
 }
