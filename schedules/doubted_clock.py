@@ -27,6 +27,7 @@ class DoubtedClock:
     def __init__(self) -> None:
         # How far the wall clock is ahead of the one that counts from the boot: as it was believed, and as it is doubted
         self._believed = _offset()
+        self._before = self._believed
         self._doubted: float | None = None
         self._doubted_since = 0.0
         #: How many leaps were believed
@@ -40,7 +41,9 @@ class DoubtedClock:
             return None
         if self._doubted is not None:
             logger.warning("the clock has %s", f"leapt by {leap:,.0f} s" if abs(leap) > STEP_SECONDS else "come back")
-        self.leaps += abs(leap) > STEP_SECONDS
+        if abs(leap) > STEP_SECONDS:
+            self.leaps += 1
+            self._before = self._believed
         self._believed, self._doubted = offset, None
         return elapsed + offset
 
@@ -48,7 +51,9 @@ class DoubtedClock:
         if self._doubted is None or abs(offset - self._doubted) > STEP_SECONDS:
             logger.warning("the clock has leapt by %s s, nothing is planned until that has lasted", f"{leap:,.0f}")
             self._doubted, self._doubted_since = offset, elapsed
-        patience = LONG_PATIENCE_SECONDS if abs(leap) > LONG_LEAP_SECONDS else PATIENCE_SECONDS
+        # One that comes back to where it was is likely to be right now
+        is_odd = abs(leap) > LONG_LEAP_SECONDS and abs(offset - self._before) > STEP_SECONDS
+        patience = LONG_PATIENCE_SECONDS if is_odd else PATIENCE_SECONDS
         return elapsed - self._doubted_since >= patience
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,12 +41,18 @@ def step_clock(terms: Terms) -> Iterator[Line]:
     """The wall clock of the service's machine steps; beat alone is suspended."""
     yield _step_all(terms, "+2 h", 2 * HOUR)
     yield _step_all(terms, "-2 h", -2 * HOUR)
+    yield _leap(terms, "+2 h for 5 s", 2 * HOUR, lasting=5)
     if not terms.is_short:
         yield _suspend_beat(terms, seconds=20)
         yield _step_all(terms, "-8 s", -8)
         yield _step_all(terms, "+1 day", 24 * HOUR)
         yield _step_all(terms, "+2 h, beat alone", 2 * HOUR, is_alone=True)
         yield _step_all(terms, "-2 h, beat alone", -2 * HOUR, is_alone=True)
+        yield _leap(terms, "+2 h for 1 s", 2 * HOUR, lasting=1)
+        yield _leap(terms, "-2 h for 1 s", -2 * HOUR, lasting=1)
+        yield _leap(terms, "+3 days for 10 s", 72 * HOUR, lasting=10)
+        yield _leap(terms, "+3 days for 25 s", 72 * HOUR, lasting=25)
+        yield _leap(terms, "+9 years for 25 s", 9 * 365 * 24 * HOUR, lasting=25)
 
 
 def _step_all(terms: Terms, name: str, seconds: int, *, is_alone: bool = False) -> Line:
@@ -75,6 +82,44 @@ def _step_all(terms: Terms, name: str, seconds: int, *, is_alone: bool = False) 
         silence = SILENCE + (-seconds if -MINUTE < seconds < 0 else 0)
         failures = _watch_starts(starts, wild, since=stepped_at, until=step.end, grace=grace, silence=silence)
     return judge(f"clock {name}", tally, failures=failures, notes=["gap: the longest time without a start"])
+
+
+def _leap(terms: Terms, name: str, seconds: int, *, lasting: int) -> Line:
+    """Let the clock leap and come back after some seconds: whatever is due then and later starts, and starts once."""
+    random = terms.make_random(f"leap {name}")
+    with Site(terms.workshop, database=terms.database, random=random, has_clock=True) as site:
+        wild = site.create([EVERY_SECOND] * 3)
+        site.start_worker()
+        site.start_beat()
+        begin = warm_up(site)
+        leap_at = int(time.time()) + 4
+        later = [leap_at + 1, leap_at + lasting, leap_at + lasting + 8, leap_at + lasting + 9]
+        fixed = site.create([once_at(due) for due in later], misfire="skip", grace=HOUR - 1)
+        time.sleep(leap_at + random.random() - time.time())
+        site.clock_file.write_text(str(seconds))
+        time.sleep(lasting)
+        site.clock_file.write_text("0")
+        # Rows of days to come are in the ledger, so it does not tell how far beat is
+        with suppress(AssertionError):
+            wait_for(lambda: _has_gone_on(site, fixed=fixed, wild=wild, since=later[-1]), seconds=60, pause=0.1)
+        end = site.settle()
+        expected = {job.task_id: dict.fromkeys(range(int(begin) + 1, int(end) + 1), Fate.START) for job in wild}
+        expected |= {job.task_id: {due: Fate.START} for job, due in zip(fixed, later, strict=True)}
+        # What was due by the clock that was ahead lies outside of what is compared
+        tally = compare(expected, site.rows(), site.starts(), begin=begin, end=end)
+        failures = list(site.complaints)
+        if skipped := [row for row in site.rows() if row.state == "skipped" and row.due_at > begin]:
+            failures.append(f"{len(skipped)} rows are skipped: {skipped[0].message}")
+    return judge(f"clock {name}", tally, gap=lasting + 10, failures=failures)
+
+
+def _has_gone_on(site: Site, *, fixed: Sequence[Job], wild: Sequence[Job], since: float) -> bool:
+    """Return whether all that was due once has started, and a run of each other job that was due after a moment."""
+    started = [row for row in site.rows() if row.session and row.due_at < time.time() + 1]
+    recently = {row.task_id for row in started if row.due_at > since}
+    return {job.task_id for job in fixed} <= {row.task_id for row in started} and {
+        job.task_id for job in wild
+    } <= recently
 
 
 def expect_step(step: Step, *, grace: float) -> dict[int, Fate]:

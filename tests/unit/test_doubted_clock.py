@@ -105,3 +105,18 @@ def test_another_leap_is_looked_at_anew(clocks):
     assert clock.read() is None
     clocks.go_on(PATIENCE_SECONDS)
     assert clock.read() == pytest.approx(clocks.wall)
+
+
+def test_a_clock_that_comes_back_is_believed_sooner(clocks):
+    clock = DoubtedClock()
+    clocks.wall += 3 * DAY
+    clock.read()
+    clocks.go_on(LONG_PATIENCE_SECONDS)
+    assert clock.read() is not None
+    clocks.go_on(10)
+
+    clocks.wall -= 3 * DAY + 0.5
+    assert clock.read() is None
+    clocks.go_on(PATIENCE_SECONDS)
+    assert clock.read() == pytest.approx(clocks.wall)
+    assert clock.leaps == 2
