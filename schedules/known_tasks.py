@@ -87,8 +87,17 @@ def refresh_tasks() -> Refresh:
         _write_and_retarget(written, known)
     else:
         _write(written)
-    QlikTask.objects.filter(gone_at=None).update(seen_at=asked_at)
+    _note_seen(asked_at)
     return Refresh(total=len(found), new=len(new), changed=len(changed), gone=len(gone))
+
+
+def _note_seen(asked_at: datetime) -> None:
+    """Note when QRS last told of the tasks that it has."""
+    with transaction.atomic(savepoint=False):
+        # In the order of their keys, as another refresh writes them
+        there = QlikTask.objects.filter(gone_at=None).order_by("pk").select_for_update().values_list("pk", flat=True)
+        if len(there):
+            QlikTask.objects.filter(gone_at=None).update(seen_at=asked_at)
 
 
 def refresh_old_tasks(*, older_than: timedelta) -> Refresh | None:

@@ -12,9 +12,9 @@ import pytest
 from django.db import Error, connection, connections, transaction
 from django.utils import timezone
 
-from schedules import alert_queue, breaker, claims, following, runs, set_backs, stopping
+from schedules import alert_queue, breaker, claims, following, known_tasks, runs, set_backs, stopping
 from schedules.alert_models import AlertMessage
-from schedules.models import QrsSite, Run
+from schedules.models import QlikTask, QrsSite, Run
 from tests.conftest import ORIGIN, TASK_ID
 from tests.waiting import wait_for
 
@@ -48,7 +48,7 @@ def make_runs(state: Run.State, **values: object) -> None:
 
 
 def race(
-    step: Callable[[], object], rival: Callable[[], object], *, model: type[Run | AlertMessage], pk: object
+    step: Callable[[], object], rival: Callable[[], object], *, model: type[Run | AlertMessage | QlikTask], pk: object
 ) -> None:
     """Let two steps wait for the same row, of which each has locked others by then, and then go on."""
     errors: list[Error] = []
@@ -173,6 +173,20 @@ def test_steps_over_many_alerts_follow_one_another(step):
         lambda: alert_queue._change(AlertMessage.objects.all(), error="rival"),
         model=AlertMessage,
         pk=NUMBER // 2,
+    )
+
+
+def test_two_looks_at_the_tasks_follow_one_another():
+    now = timezone.now()
+    for number in reversed(range(NUMBER)):
+        QlikTask(id=f"{number:03}", name="task", seen_at=now).save(force_insert=True)
+    rows = list(QlikTask.objects.all())
+
+    race(
+        lambda: known_tasks._note_seen(now),
+        lambda: known_tasks._write(rows),
+        model=QlikTask,
+        pk=f"{NUMBER // 2:03}",
     )
 
 
