@@ -40,7 +40,7 @@ _NAMES: Mapping[str, str] = {
     "set_backs": "clock_leaps clock_steps lock_order_races",
     "beat": "beat_turns beat publisher long_passes checkpoint beat_reads",
     "publisher": "publisher beat",
-    "runs": f"ledger claim_borders late_outcomes planner services lock_order {_CALLS} publisher retry_deadlines",
+    "runs": f"ledger claim_borders late_outcomes long_passes services lock_order {_CALLS} publisher retry_deadlines",
     "bulk": "ledger following lock_order worker late_outcomes start_slices lock_order_races",
     "closing": "closing overlap turns",
     "claims": f"ledger claim_borders {_CALLS} allow_list late_outcomes retry_deadlines start_slices lock_order",
