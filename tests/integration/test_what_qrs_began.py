@@ -268,7 +268,7 @@ def test_a_claim_is_renewed_while_its_call_takes_long_and_so_it_is_not_given_up(
     run_now, simulator, monkeypatch, renew_seconds, is_renewed
 ):
     monkeypatch.setattr(tasks, "RENEW_SECONDS", renew_seconds)
-    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=700, count=1))
+    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=500, count=1))
     run = run_now()
 
     start(run)
@@ -280,7 +280,7 @@ def test_a_claim_is_renewed_while_its_call_takes_long_and_so_it_is_not_given_up(
 
 def test_a_start_request_renews_its_claims_too(simulator, monkeypatch):
     monkeypatch.setattr(request_calls, "RENEW_SECONDS", 0.2)
-    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=700))
+    simulator.add_fault(Fault(kind=FaultKind.DELAY, delay_ms=500))
 
     start_tasks(StartRequest(task_ids=[TASK_ID, OTHER_TASK_ID]), origin=ORIGIN)
 
