@@ -23,6 +23,8 @@ def start_standbys(terms: Terms) -> Iterator[Line]:
     with Site(terms.workshop, database=terms.database, random=terms.make_random("standbys")) as site:
         for start in range(0, many, PART):
             site.create([REST] * min(PART, many - start))
+        # They are there to be read, and are asked nothing else
+        site.jobs.clear()
         jobs = site.create([EVERY_SECOND] * 10)
         site.start_worker()
         leader = site.start_beat()
