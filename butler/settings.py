@@ -158,10 +158,10 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
         }
     else:
+        options["ENGINE"] = "butler.postgresql"
         options["CONN_HEALTH_CHECKS"] = True
-        # A process that is frozen, or cut off, in the middle of a transaction must not hold its locks for longer than
-        # the lease of beat lasts
-        options.setdefault("OPTIONS", {}).setdefault("options", "-c idle_in_transaction_session_timeout=3s")
+        # PgBouncer, in its transaction mode, has no cursor that outlives a transaction
+        options["DISABLE_SERVER_SIDE_CURSORS"] = True
     return options
 
 

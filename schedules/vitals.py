@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import redis
 from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import Count
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -78,19 +79,21 @@ class Waiting:
 class Vitals:
     """The state of the service at `read_at`.
 
-    `queue_length` counts the messages that no worker has taken; None when Redis does not answer. `rivals` are two
-    beats that lead with the same names on Redis, which two databases have when one is a copy. `open_runs` has the
-    states before a start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
-    `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the
-    workers know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
-    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the channels
-    that alerts do not get through to. `zone_data` is what the reading process computes with.
+    `is_idle_guarded` is whether the database ends a transaction that idles. `queue_length` counts the messages that
+    no worker has taken; None when Redis does not answer. `rivals` are two beats that lead with the same names on
+    Redis, which two databases have when one is a copy. `open_runs` has the states before a start is certain.
+    `absences` are times in which nobody planned and whose settling is not done yet. `certificates` are those that
+    calls of QRS need, none where this process cannot read them. `qrs` is what the workers know of QRS itself.
+    `overdue` is the oldest run that a worker has had and that is open past its limit. `misdirected_schedules`
+    counts those that are started and whose task cannot be. `alert_troubles` are the channels that alerts do not get
+    through to. `zone_data` is what the reading process computes with.
     """
 
     read_at: datetime
     leader: Leader
     planned_through: datetime | None
     started_schedules: int
+    is_idle_guarded: bool
     queue_length: int | None
     rivals: str
     open_runs: Mapping[str, int]
@@ -111,6 +114,7 @@ class Vitals:
         return [
             *self._problems_of_leader(),
             *self._problems_of_zones(),
+            *self._problems_of_database(),
             *self._problems_of_queue(),
             *self._problems_of_rivals(),
             *self._problems_of_housekeeping(),
@@ -185,6 +189,13 @@ class Vitals:
                 "stay so, and reloads are not followed. Look whether workers run, and whether the queue is long."
             )
 
+    def _problems_of_database(self) -> Iterator[str]:
+        if not self.is_idle_guarded:
+            yield (
+                "PostgreSQL lets a transaction idle without end: a process that is frozen in one holds up all others."
+                " Look what resets idle_in_transaction_session_timeout on the way from the service to the database."
+            )
+
     def _problems_of_rivals(self) -> Iterator[str]:
         if self.rivals:
             yield (
@@ -232,6 +243,7 @@ def read_vitals() -> Vitals:
         leader=_leader_of(lease, now=now),
         planned_through=lease.planned_through,
         started_schedules=Schedule.objects.filter(enabled=True).count(),
+        is_idle_guarded=_is_idle_guarded(),
         queue_length=queue_length,
         rivals=rivals,
         open_runs=_count_open_runs(),
@@ -254,14 +266,22 @@ def _leader_of(lease: Lease, *, now: datetime) -> Leader:
     return Leader(lease.holder, lease.token, lease.renewals, lease.renewed_at, age, lease.zone_data)
 
 
+def _is_idle_guarded() -> bool:
+    if connection.vendor != "postgresql":
+        return True
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        return bool(cursor.fetchone() != ("0",))
+
+
 def _read_redis() -> tuple[int | None, str]:
     """Return the length of the queue, and which two beats lead with the same names; None and nothing without Redis."""
     names = read_names()
-    connection = redis.Redis.from_url(
+    client = redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=_REDIS_TIMEOUT, socket_timeout=_REDIS_TIMEOUT
     )
     try:
-        with connection, connection.pipeline(transaction=False) as asked:
+        with client, client.pipeline(transaction=False) as asked:
             asked.llen(names.queue)
             asked.get(names.stranger)
             length, rivals = asked.execute()

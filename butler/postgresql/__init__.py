@@ -1,0 +1,1 @@
+"""Django's backend for PostgreSQL, with a guard over each transaction; also behind PgBouncer."""
