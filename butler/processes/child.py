@@ -30,13 +30,14 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run. `quiet` are words by which to know lines that nobody needs to see."""
+    """What to run. `quiet` are words by which to know lines that nobody needs to see; `files` it finds open."""
 
     name: str
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
     quiet: Sequence[str] = ()
+    files: Sequence[int] = ()
 
 
 class BackOff:
@@ -126,7 +127,7 @@ class Child:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            pass_fds=self._held,
+            pass_fds=(*self._held, *self.program.files),
             preexec_fn=partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None,
         )
 

@@ -17,10 +17,22 @@ _REASONS = {
 }
 
 
+#: Connections that wait while the web server is started again
+BACKLOG = 1024
+
+
 def require_free(host: str, port: int) -> None:
     """Raise StartError, with a port to try instead, when `port` of `host` cannot be listened on."""
+    open_port(host, port).close()
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on `port` of `host`; raises StartError as `require_free` does.
+
+    Who holds it need not accept connections: they wait in it for a process that does.
+    """
     try:
-        _listen(host, port)
+        return _open(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, str(error)).format(port=port)
         other = port + 1 if 1024 <= port < 65535 else 8080
@@ -44,11 +56,19 @@ def choose_free(*, preferred: int | None, besides: Collection[int]) -> int:
 
 def _listen(host: str, port: int) -> int:
     """Take the port as a server would, give it back, and return its number."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as listener:
+    with _open(socket.AF_INET, (host, port)) as listener:
+        number: int = listener.getsockname()[1]
+        return number
+
+
+def _open(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
         # As servers do it, so that connections that are still closing do not count
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1)
-        number: int = listener.getsockname()[1]
-        return number
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

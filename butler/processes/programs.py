@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -25,13 +26,19 @@ def python_environment(servers: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def service_programs(servers: Mapping[str, str]) -> list[Program]:
-    """Return web server, beat and workers, which use the given servers."""
+def service_programs(servers: Mapping[str, str], *, listener: int) -> list[Program]:
+    """Return web server, beat and workers, which use the given servers.
+
+    `listener` is the number of the open socket that the web server accepts connections from.
+    """
     # Celery warns against root because of pickled messages, which the worker does not accept
     not_about_root = ("-W", "ignore:You're running the worker with superuser privileges")
     worker = (*not_about_root, *_CELERY, "worker", "--without-mingle", "--without-gossip", "--hostname")
     return [
-        _python("web", "-m", "gunicorn", "butler.wsgi", servers=servers),
+        replace(
+            _python("web", "-m", "gunicorn", "--bind", f"fd://{listener}", "butler.wsgi", servers=servers),
+            files=[listener],
+        ),
         _python("beat", *_CELERY, "beat", "--pidfile=", servers=servers),
         *(_python(name, *worker, f"{node}@%h", servers=servers) for name, node in worker_nodes().items()),
     ]

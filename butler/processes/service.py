@@ -13,7 +13,7 @@ from butler.address import join_address
 from butler.preparation import AdminLogin, prepare_service
 from butler.processes.console import Console
 from butler.processes.data_folder import DataFolder
-from butler.processes.ports import LOOPBACK, require_free
+from butler.processes.ports import LOOPBACK, open_port
 from butler.processes.programs import service_programs, simulator_program
 from butler.processes.readiness import (
     LeaseWatch,
@@ -54,8 +54,11 @@ class Service:
 
         Raises StartError when it cannot start; nothing is left running then either.
         """
-        with self._folder.claim(address=f"http://{self._address}") as claim:
-            require_free(settings.BUTLER_HOST, settings.BUTLER_PORT)
+        with (
+            self._folder.claim(address=f"http://{self._address}") as claim,
+            # Who calls while the web server is started again waits in it, and is not refused
+            open_port(settings.BUTLER_HOST, settings.BUTLER_PORT) as self._listener,
+        ):
             # A process that outlives a killed supervisor goes on holding the claim
             self._supervisor = Supervisor(self._console, held=[claim])
             await self._run()
@@ -68,6 +71,7 @@ class Service:
         except asyncio.CancelledError:
             self._console.say("stopping")
         finally:
+            self._listener.close()
             await self._supervisor.stop(STOP_STAGES)
             self._folder.withdraw()
 
@@ -96,7 +100,7 @@ class Service:
         servers = self._start_simulator(ports) | await self._start_redis(ports["redis"])
         login = await in_thread(prepare_service)
         led = await in_thread(LeaseWatch)
-        for program in service_programs(servers):
+        for program in service_programs(servers, listener=self._listener.fileno()):
             self._supervisor.start(program)
         async with asyncio.TaskGroup() as group:
             qrs = group.create_task(in_thread(partial(self._describe_qrs, ports)))

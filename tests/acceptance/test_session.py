@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from tests.acceptance.service import ROOT, Service
 from tests.conftest import TASK_ID
@@ -184,3 +185,15 @@ def test_a_restart_can_bring_the_startup_states_instead(tmp_path):
             schedule["id"]: schedule["lastKnownState"] for schedule in service.call("GET", "/v4/schedules").json()
         }
         assert states == {begins: "started", rests: "stopped"}
+
+
+def test_a_restart_of_the_web_server_refuses_nobody(service):
+    killed = service.pid_of("web")
+    os.killpg(killed, signal.SIGKILL)
+    service.wait_for(lambda: service.pid_of("web") != killed, seconds=5)
+
+    # No try again: who calls while there is no web server waits until there is one
+    answer = requests.get(f"{service.url}/v4/schedules", timeout=30)
+
+    assert answer.status_code == 200
+    assert service.pid_of("web") not in (None, killed)

@@ -72,7 +72,7 @@ class Stage:
         await self.until_said("stops everything")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _list_programs(self, servers) -> list[Program]:
+    def _list_programs(self, servers, *, listener: int) -> list[Program]:
         self.servers = servers
         return self.programs
 

@@ -56,10 +56,10 @@ def test_it_does_not_start_with_certificates_that_cannot_work(service, settings)
 
 
 def test_its_programs_are_those_of_the_ecosystem_by_this_python():
-    web, beat, worker, second = programs = service_programs({})
+    web, beat, worker, second = programs = service_programs({}, listener=7)
     assert [program.name for program in programs] == ["web", "beat", "worker", "worker-2"]
     assert {program.command[0] for program in programs} == {sys.executable}
-    assert " ".join(web.command[1:]) == "-m gunicorn butler.wsgi"
+    assert " ".join(web.command[1:]) == "-m gunicorn --bind fd://7 butler.wsgi"
     assert " ".join(beat.command[1:]).endswith("-m celery --quiet --skip-checks -A butler beat --pidfile=")
     worker_command = "-A butler worker --without-mingle --without-gossip --hostname"
     assert f"{worker_command} butler@%h" in " ".join(worker.command)
@@ -68,7 +68,7 @@ def test_its_programs_are_those_of_the_ecosystem_by_this_python():
 
 def test_it_starts_as_many_workers_as_the_setting_says(settings):
     settings.BUTLER_WORKERS = 1
-    assert [program.name for program in service_programs({})] == ["web", "beat", "worker"]
+    assert [program.name for program in service_programs({}, listener=7)] == ["web", "beat", "worker"]
 
 
 def test_the_simulator_gets_its_ports_and_its_folder():
