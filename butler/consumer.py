@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from celery.worker.consumer import Consumer
 
@@ -19,3 +20,17 @@ class PromptConsumer(Consumer):
         intervals = {"interval_start": RECONNECT_SECONDS, "interval_step": 0, "interval_max": RECONNECT_SECONDS}
         conn.ensure_connection = partial(conn.ensure_connection, **intervals)
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait where Redis can be reached but refuses what it is asked, being full or read-only."""
+        super().on_connection_error_before_connected(exc)
+        self._wait_after(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Do as above."""
+        super().on_connection_error_after_connected(exc)
+        self._wait_after(exc)
+
+    def _wait_after(self, exc: Exception) -> None:
+        if isinstance(exc, cast("Any", self).channel_errors):
+            time.sleep(RECONNECT_SECONDS)

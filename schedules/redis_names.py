@@ -39,6 +39,11 @@ class RedisNames:
         return f"{self.queue}:stranger"
 
     @property
+    def probe(self) -> str:
+        """A key that is written to see whether that can be done."""
+        return f"{self.queue}:probe"
+
+    @property
     def housekeeping(self) -> str:
         """When the first message of each task was sent that no worker has taken in time, by the clock of Redis."""
         return f"{self.queue}:housekeeping"

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import redis
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count
 from django.db.models.functions import Coalesce
@@ -22,7 +20,7 @@ from schedules.housekeeping import Health, read_health
 from schedules.models import Absence, Lease, Maintenance, QrsSite, Run, Schedule
 from schedules.policies import OPEN_LIMIT
 from schedules.qrs import qrs_settings
-from schedules.redis_names import read_names
+from schedules.redis_state import RedisState, read_redis
 from schedules.task_warnings import count_misdirected
 from schedules.zone_data import ZoneData, use_newest
 
@@ -38,7 +36,6 @@ EXPIRY_NOTICE = timedelta(days=30)
 #: The sweeper closes a run within seconds of its limit
 OVERDUE_TOLERANCE = timedelta(hours=1)
 
-_REDIS_TIMEOUT = 0.5
 _OPEN = (
     Run.State.PLANNED,
     Run.State.QUEUED,
@@ -79,14 +76,12 @@ class Waiting:
 class Vitals:
     """The state of the service at `read_at`.
 
-    `is_idle_guarded` is whether the database ends a transaction that idles. `queue_length` counts the messages that
-    no worker has taken; None when Redis does not answer. `rivals` are two beats that lead with the same names on
-    Redis, which two databases have when one is a copy. `open_runs` has the states before a start is certain.
-    `absences` are times in which nobody planned and whose settling is not done yet. `certificates` are those that
-    calls of QRS need, none where this process cannot read them. `qrs` is what the workers know of QRS itself.
-    `overdue` is the oldest run that a worker has had and that is open past its limit. `misdirected_schedules`
-    counts those that are started and whose task cannot be. `alert_troubles` are the channels that alerts do not get
-    through to. `zone_data` is what the reading process computes with.
+    `is_idle_guarded` is whether the database ends a transaction that idles. `open_runs` has the states before a
+    start is certain. `absences` are times in which nobody planned and whose settling is not done yet.
+    `certificates` are those that calls of QRS need, none where this process cannot read them. `qrs` is what the
+    workers know of QRS itself. `overdue` is the oldest run that a worker has had and that is open past its limit.
+    `misdirected_schedules` counts those that are started and whose task cannot be. `alert_troubles` are the
+    channels that alerts do not get through to. `zone_data` is what the reading process computes with.
     """
 
     read_at: datetime
@@ -94,8 +89,7 @@ class Vitals:
     planned_through: datetime | None
     started_schedules: int
     is_idle_guarded: bool
-    queue_length: int | None
-    rivals: str
+    redis: RedisState
     open_runs: Mapping[str, int]
     longest_waiting: Waiting | None
     housekeeping: Health
@@ -109,14 +103,19 @@ class Vitals:
     zone_data: ZoneData
 
     @property
+    def queue_length(self) -> int | None:
+        """The messages that no worker has taken; None when Redis does not answer."""
+        return self.redis.queue_length
+
+    @property
     def problems(self) -> list[str]:
         """What is wrong, in words, each with the next step; nothing for a service in good health."""
         return [
             *self._problems_of_leader(),
             *self._problems_of_zones(),
             *self._problems_of_database(),
+            *self.redis.problems,
             *self._problems_of_queue(),
-            *self._problems_of_rivals(),
             *self._problems_of_housekeeping(),
             *self._problems_of_clocks(),
             *self._problems_of_qrs(),
@@ -166,8 +165,6 @@ class Vitals:
             )
 
     def _problems_of_queue(self) -> Iterator[str]:
-        if self.queue_length is None:
-            yield "Redis does not answer, so no run reaches a worker. Look whether it runs at REDIS_URL."
         if self.longest_waiting and self.longest_waiting.wait > LONGEST_WAIT:
             wait, limit = self.longest_waiting.wait.total_seconds(), LONGEST_WAIT.total_seconds()
             yield (
@@ -194,13 +191,6 @@ class Vitals:
             yield (
                 "PostgreSQL lets a transaction idle without end: a process that is frozen in one holds up all others."
                 " Look what resets idle_in_transaction_session_timeout on the way from the service to the database."
-            )
-
-    def _problems_of_rivals(self) -> Iterator[str]:
-        if self.rivals:
-            yield (
-                f"Two services take each other's messages on Redis: {self.rivals} lead with the same installation id. "
-                "One has a copy of the other's database. Stop one, or give it another database number in REDIS_URL."
             )
 
     def _problems_of_clocks(self) -> Iterator[str]:
@@ -236,7 +226,6 @@ class Vitals:
 def read_vitals() -> Vitals:
     """Return how the service is now, with a handful of queries and two questions to Redis."""
     now = timezone.now()
-    queue_length, rivals = _read_redis()
     lease = Lease.objects.filter(pk=1).first() or Lease()
     return Vitals(
         read_at=now,
@@ -244,8 +233,7 @@ def read_vitals() -> Vitals:
         planned_through=lease.planned_through,
         started_schedules=Schedule.objects.filter(enabled=True).count(),
         is_idle_guarded=_is_idle_guarded(),
-        queue_length=queue_length,
-        rivals=rivals,
+        redis=read_redis(),
         open_runs=_count_open_runs(),
         longest_waiting=_find_longest_waiting(now=now),
         housekeeping=read_health(),
@@ -272,22 +260,6 @@ def _is_idle_guarded() -> bool:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SHOW idle_in_transaction_session_timeout")
         return bool(cursor.fetchone() != ("0",))
-
-
-def _read_redis() -> tuple[int | None, str]:
-    """Return the length of the queue, and which two beats lead with the same names; None and nothing without Redis."""
-    names = read_names()
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=_REDIS_TIMEOUT, socket_timeout=_REDIS_TIMEOUT
-    )
-    try:
-        with client, client.pipeline(transaction=False) as asked:
-            asked.llen(names.queue)
-            asked.get(names.stranger)
-            length, rivals = asked.execute()
-    except (redis.RedisError, OSError):
-        return None, ""
-    return int(length), str(rivals or b"", "utf-8", "replace")
 
 
 def _count_open_runs() -> dict[str, int]:

@@ -12,14 +12,20 @@ from types import MethodType
 from typing import Any
 
 from django.db.backends.postgresql import base
-from psycopg import Connection, generators
+from psycopg import Connection, OperationalError, generators
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
 #: In the same message as BEGIN, so it costs no further way to the server and back
 _GUARD = b"; SET LOCAL idle_in_transaction_session_timeout = '3s'"
 
+_SESSION_GUARD = "-c idle_in_transaction_session_timeout=3s"
+
 Command = Callable[..., Generator[Any, Any, Any]]
+
+
+#: Where a pooler is that refuses options, by host and port
+_poolers: set[tuple[str, str]] = set()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -27,10 +33,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect, and have the driver begin transactions with the guard."""
-        connection = super().get_new_connection(conn_params)
+        connection = self._connect(conn_params)
         # The driver has no hook for how it begins a transaction; tests fail when its inside has changed
         connection._exec_command = MethodType(_guarding(connection._exec_command), connection)
         return connection
+
+    def _connect(self, conn_params: dict[str, Any]) -> Any:
+        """Connect with the guard for the whole session, too, where there is one from end to end."""
+        address = str(conn_params.get("host")), str(conn_params.get("port"))
+        if "options" not in conn_params and address not in _poolers:
+            try:
+                return super().get_new_connection({**conn_params, "options": _SESSION_GUARD})
+            except OperationalError as error:
+                if "unsupported startup parameter" not in str(error):
+                    raise
+                _poolers.add(address)
+        return super().get_new_connection(conn_params)
 
 
 def _guarding(execute: Command) -> Command:

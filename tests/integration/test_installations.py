@@ -8,7 +8,7 @@ from django.db import OperationalError
 from butler import celery as wiring
 from butler.celery import app
 from butler.processes.readiness import answers_worker
-from schedules import redis_names, vitals, wakeup
+from schedules import redis_names, redis_state, vitals, wakeup
 from schedules.models import Lease
 from schedules.redis_names import RedisNames, read_names, use_names
 from schedules.wakeup import RedisMark
@@ -22,7 +22,7 @@ def other_names(monkeypatch):
 
     def become(installation: str) -> RedisNames:
         names = RedisNames(installation)
-        for module in (redis_names, wakeup, vitals):
+        for module in (redis_names, wakeup, redis_state):
             monkeypatch.setattr(module, "read_names", lambda: names)
         return names
 
@@ -41,10 +41,10 @@ def test_the_id_is_made_once_and_is_that_of_nobody_else():
 def test_two_installations_have_no_name_in_common():
     def names_of(installation: str) -> set[str]:
         names = RedisNames(installation)
-        ours = {names.queue, names.channel, names.mark, names.stranger, names.housekeeping}
+        ours = {names.queue, names.channel, names.mark, names.stranger, names.housekeeping, names.probe}
         return ours | {*names.celery.values()} | {*names.transport.values()}
 
-    assert len(names_of("a")) == 10
+    assert len(names_of("a")) == 11
     assert names_of("a") & names_of("b") == set()
 
 
@@ -117,7 +117,7 @@ def test_one_leader_after_another_is_no_stranger(redis_server):
     for _ in range(3):
         second.is_there()
 
-    assert vitals.read_vitals().rivals == ""
+    assert vitals.read_vitals().redis.rivals == ""
 
 
 def test_a_mark_of_another_installation_says_nothing_about_ours(redis_server, other_names):

@@ -205,4 +205,5 @@ def test_it_takes_twelve_queries_however_much_there_is(leader, make_schedule):
     with CaptureQueriesContext(connection) as queries:
         read_vitals()
 
-    assert len(queries) == 12
+    # PostgreSQL is asked whether it ends a transaction that idles, here between a savepoint and its release
+    assert len(queries) == 12 + (3 if connection.vendor == "postgresql" else 0)
