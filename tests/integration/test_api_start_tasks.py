@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +16,9 @@ from qlik.simulator.tasks import Task
 from schedules import maintenance, qrs, runs, start_requests
 from schedules.lease import name_this_process
 from schedules.models import Run
+from schedules.runs import Outcome
 from tests.conftest import ORIGIN, TASK_ID
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -264,16 +268,27 @@ def test_a_site_that_is_down_is_unavailable(client, qrs_service, settings):
     assert Run.objects.get().state == "unreachable"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_outcomes_that_cannot_be_recorded_are_answered_all_the_same(client, qrs_service, monkeypatch, caplog):
-    def fail(outcomes: object) -> int:
-        raise OperationalError("database is locked")
+    is_away, record = threading.Event(), runs.record_outcomes
+    is_away.set()
 
-    monkeypatch.setattr(runs, "record_outcomes", fail)
+    def fail_while_away(outcomes: Sequence[Outcome]) -> int:
+        if is_away.is_set():
+            raise OperationalError("database is locked")
+        return record(outcomes)
+
+    monkeypatch.setattr(runs, "record_outcomes", fail_while_away)
+    monkeypatch.setattr("schedules.patience.PAUSES", (0.01,))
+    monkeypatch.setattr("schedules.recording.ANSWER_SECONDS", 0.05)
 
     assert start(client, TASK_ID)["tasksId"]["started"] == [SALES]
     assert "cannot be recorded" in caplog.text
-    # The sweeper ends it as unknown
     assert Run.objects.get().state == "claimed"
+
+    is_away.clear()
+    wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "recorder"], seconds=10)
+    assert Run.objects.get().state == "started"
 
 
 def test_nothing_starts_during_a_maintenance(client, qrs_service):
