@@ -53,10 +53,9 @@ def test_the_processes_ride_it_out_and_go_on_when_it_is_over(service, server, tr
     programs = {name: service.pid_of(name) for name in ("web", "beat", "worker")}
     with server.client() as client:
         client.execute_command(*turn_down)
-        if trouble == "password":
-            # Those that are connected need none
-            client.client_kill_filter(_type="normal", skipme=True)
-            client.client_kill_filter(_type="pubsub")
+        # Who is connected needs no password, and a worker that has nothing in hand writes nothing
+        client.client_kill_filter(_type="normal", skipme=True)
+        client.client_kill_filter(_type="pubsub")
         service.wait_for(lambda: words in problems_of(service), seconds=10)
         service.wait_for(lambda: is_quiet(service), seconds=20)
         before = starts(service)
