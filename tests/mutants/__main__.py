@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from random import SystemRandom
 
 from tests.chaos.postgres import NoPostgresError, PostgresServer
 from tests.mutants import page
-from tests.mutants.choice import MODULES, WITH_LOCKS
+from tests.mutants.choice import LOCKS, MODULES, WITH_LOCKS
 from tests.mutants.finding import choose, find_mutants
 from tests.mutants.mutant import Mutant
 from tests.mutants.workshop import Copy, TestsFailError, Verdict, Workshop
@@ -64,12 +64,12 @@ def try_modules(
             print(f"What was found of {module} counts for nothing: {error}", flush=True)
             continue
         began = f"{datetime.now(UTC):%Y-%m-%d}"
-        results |= page.summarize(found, seed=options.seed, began=began)
+        results[module] = page.summarize(found, seed=options.seed, began=began)
         if options.keep and options.left:
-            page.strike_out(found, order=MODULES)
+            page.strike_out(found, order=[*MODULES, LOCKS])
         elif options.keep and not options.match:
             # A choice of names says nothing of the module
-            page.keep(results, order=MODULES)
+            page.keep(results, order=[*MODULES, LOCKS])
     return results
 
 
@@ -91,22 +91,27 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def choose_mutants(options: argparse.Namespace) -> dict[str, list[Mutant]]:
     """Return the mutants that are asked for, by their modules: of some modules those that a run in full would try."""
-    wanted = [f"schedules/{name}.py" for name in options.only.split(",") if name] or MODULES
-    if unknown := [module for module in wanted if module not in MODULES]:
+    wanted = [name if name == LOCKS else f"schedules/{name}.py" for name in options.only.split(",") if name]
+    if unknown := [name for name in wanted if name not in (*MODULES, LOCKS)]:
         raise SystemExit(f"{', '.join(unknown)}: not among the modules of tests/mutants/choice.py")
+    found = {module: find_mutants(module) for module in MODULES}
     if options.left:
-        left = {name for found in page.read_results().values() for name in found["left"]}
-        return {module: [m for m in find_mutants(module) if m.name in left] for module in wanted}
-    if options.all or options.match:
-        return {module: [m for m in find_mutants(module) if options.match in m.name] for module in wanted}
-    chosen = choose(MODULES, number=options.number, seed=options.seed)
-    return {module: chosen[module] for module in wanted}
+        left = {name for part in page.read_results().values() for name in part["left"]}
+        chosen = {module: [mutant for mutant in mutants if mutant.name in left] for module, mutants in found.items()}
+    elif options.all or options.match:
+        chosen = {
+            module: [mutant for mutant in mutants if options.match in mutant.name] for module, mutants in found.items()
+        }
+    else:
+        locks = [mutant for mutants in found.values() for mutant in mutants if mutant.is_of_lock]
+        chosen = choose(found, number=options.number - len(locks), seed=options.seed) | {LOCKS: locks}
+    return {name: chosen[name] for name in wanted or chosen if chosen.get(name)}
 
 
 @contextmanager
-def serve_postgres(options: argparse.Namespace, modules: Collection[str]) -> Iterator[list[str]]:
+def serve_postgres(options: argparse.Namespace, chosen: Mapping[str, Sequence[Mutant]]) -> Iterator[list[str]]:
     """Give the addresses of a database on PostgreSQL for each job; none where none is needed, or there is no server."""
-    if options.sqlite or WITH_LOCKS.isdisjoint(modules):
+    if options.sqlite or not any(mutant.module in WITH_LOCKS for mutants in chosen.values() for mutant in mutants):
         yield []
         return
     try:

@@ -70,6 +70,11 @@ _WITH_LOCKS = (
 #: The paths of modules, in the order in which a run goes through them
 MODULES: Sequence[str] = [f"schedules/{name}.py" for name in _NAMES]
 
+#: Stands beside the modules for every lock, order of locks and transaction of all of them: each is tried
+LOCKS = "locks"
+#: The tests that hold locks and transactions against each other
+LOCK_TESTS = "lock_order turns ledger edits_wait lease long_passes"
+
 #: Where it may matter which database it is, for locks of rows and statements of their own. A mutant of a lock, an order
 #: or a transaction that outlives the tests on SQLite meets them on PostgreSQL
 WITH_LOCKS = frozenset(f"schedules/{name}.py" for name in _WITH_LOCKS.split())
@@ -77,6 +82,11 @@ WITH_LOCKS = frozenset(f"schedules/{name}.py" for name in _WITH_LOCKS.split())
 
 def list_tests(module: str) -> list[str]:
     """Return the paths of a module's test files."""
+    return name_tests(_NAMES[Path(module).stem])
+
+
+def name_tests(names: str) -> list[str]:
+    """Return the paths of test files."""
     folders = {path.name: path.parent.name for path in Path(__file__).parents[1].glob("*/test_*.py")}
-    names = [f"test_{name}.py" for name in _NAMES[Path(module).stem].split()]
-    return [f"tests/{folders[name]}/{name}" for name in names]
+    files = [f"test_{name}.py" for name in names.split()]
+    return [f"tests/{folders[file]}/{file}" for file in files]

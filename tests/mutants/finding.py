@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -23,15 +23,18 @@ def find_mutants(module: str) -> list[Mutant]:
     return list(name_mutants(module, text, _find_changes(text)))
 
 
-def choose(modules: Sequence[str], *, number: int, seed: int) -> dict[str, list[Mutant]]:
-    """Return so many mutants by their modules: of a large module more, of each kind as many where there are any."""
-    found = {module: find_mutants(module) for module in modules}
-    # By the root, so that a small module with locks is not lost beside a large one
-    weights = {module: len(mutants) ** 0.5 for module, mutants in found.items()}
+def choose(found: Mapping[str, Sequence[Mutant]], *, number: int, seed: int) -> dict[str, list[Mutant]]:
+    """Return so many of the mutants found in modules: of a large module more, and of each kind as many.
+
+    Those of locks are left out, for each of them is tried in any case.
+    """
+    others = {module: [mutant for mutant in mutants if not mutant.is_of_lock] for module, mutants in found.items()}
+    # By the root, so that a small module is not lost beside a large one
+    weights = {module: len(mutants) ** 0.5 for module, mutants in others.items()}
     each = number / max(sum(weights.values()), 1)
     return {
         module: choose_fairly(mutants, number=max(round(weights[module] * each), 1), seed=f"{seed} {module}")
-        for module, mutants in found.items()
+        for module, mutants in others.items()
     }
 
 

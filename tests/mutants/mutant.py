@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 LONGEST_SHOWN = 70
+_LEFT_OUT = re.compile(
+    r"\.select_for_update\(\)|\.order_by\(\"pk\"\)|transaction\.atomic\(\)|editing\(\)|FOR UPDATE|ON CONFLICT .*"
+)
 _LOCKS = re.compile(r"select_for_update|order_by|atomic|editing|vendor|FOR UPDATE|CONFLICT|sorted|lock|key=|renew")
 
 
@@ -47,6 +50,11 @@ class Mutant:
     def concerns_locks(self) -> bool:
         """Whether it may matter which database it is."""
         return bool(_LOCKS.search(f"{self.old} {self.change.new} {self.change.shown}"))
+
+    @property
+    def is_of_lock(self) -> bool:
+        """Whether a lock, an order of locks or a transaction is left out: what goes wrong then is a race."""
+        return self.change.kind == "without" and bool(_LEFT_OUT.fullmatch(self.change.shown))
 
     def apply(self, source: bytes) -> bytes:
         """Return the module's text with the change."""

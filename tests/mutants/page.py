@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ FOLDER = ROOT / "docs/mutants"
 #: Why a mutant that outlives the tests is left alone, by its name
 REASONS = Path(__file__).with_name("reasons.yaml")
 
-#: What was found in a module, by its path: how many were tried, and the names of those that no test noticed
+#: What was found in a module, by its path, and of all locks: how many were tried, and the names of those left
 Results: TypeAlias = dict[str, dict[str, Any]]
 
 HEADINGS = ("module", "tried", "killed", "%", "timed out", "left")
@@ -30,18 +30,15 @@ def read_reasons() -> dict[str, str]:
     return {entry["mutant"]: entry["reason"] for entry in entries}
 
 
-def summarize(verdicts: Iterable[Verdict], *, seed: int, began: str) -> Results:
-    """Return what was found, by modules."""
-    results: Results = {}
-    for verdict in verdicts:
-        found = results.setdefault(
-            verdict.mutant.module, {"tried": 0, "timed_out": 0, "left": [], "seed": seed, "began": began}
-        )
-        found["tried"] += 1
-        found["timed_out"] += verdict.killer.startswith("time-out")
-        if not verdict.is_killed:
-            found["left"].append(verdict.mutant.name)
-    return results
+def summarize(verdicts: Sequence[Verdict], *, seed: int, began: str) -> dict[str, Any]:
+    """Return what was found in a module."""
+    return {
+        "tried": len(verdicts),
+        "timed_out": sum(verdict.killer.startswith("time-out") for verdict in verdicts),
+        "left": [verdict.mutant.name for verdict in verdicts if not verdict.is_killed],
+        "seed": seed,
+        "began": began,
+    }
 
 
 def read_results() -> Results:
@@ -53,9 +50,9 @@ def read_results() -> Results:
 def strike_out(found: Sequence[Verdict], *, order: Sequence[str]) -> None:
     """Take those that are killed now from those that were left before, and keep the rest of what was found."""
     results = read_results()
-    killed = {verdict.mutant.name: verdict.mutant.module for verdict in found if verdict.is_killed}
-    for module in {*killed.values()}:
-        results[module]["left"] = [name for name in results[module]["left"] if name not in killed]
+    killed = {verdict.mutant.name for verdict in found if verdict.is_killed}
+    for part in results.values():
+        part["left"] = [name for name in part["left"] if name not in killed]
     keep(results, order=order)
 
 
@@ -133,11 +130,12 @@ doubled or stuck: a step left out, a filter loosened, a lock not taken, a border
 *killed* when a test of its module fails, and *left* when none does. What hangs is killed by its time-out."""
 
 _METHOD = """\
-The tests of a module are named in `tests/mutants/choice.py`. A mutant of a lock, an order or a transaction meets them
-on SQLite first and on PostgreSQL if it outlives that. `--seed`, `--number` and `--only planner,lease` choose which
-mutants are tried, `--all` tries every one, and `--left` those again that were left; a module that was tried again has
-taken the place of what was said of it before. Tests that have noticed something must pass on the code as it is, or the
-module does not count. What is left has its reason in `tests/mutants/reasons.yaml`, and is not tried again.
+The tests of a module are named in `tests/mutants/choice.py`. Of each module a part is tried, by chance and of every kind
+as many; of `locks` each: every lock, order of locks and transaction of all modules is left out once, on PostgreSQL first.
+`--seed`, `--number` and `--only planner,lease` choose which mutants are tried, `--all` tries every one, and `--left`
+those again that were left; a module that was tried again has taken the place of what was said of it before. Tests that
+have noticed something must pass on the code as it is, or the module does not count. What is left has its reason in
+`tests/mutants/reasons.yaml`, and is not tried again.
 
 It is a tool of our own, in `tests/mutants/`, because neither of the well-kept ones does what is needed here. mutmut has
 the operators of the language only, and forks a process that has everything loaded: the faults that matter here are a

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.mutants.choice import WITH_LOCKS, list_tests
+from tests.mutants.choice import LOCK_TESTS, WITH_LOCKS, list_tests, name_tests
 from tests.mutants.finding import ROOT
 from tests.mutants.mutant import Mutant
 
@@ -79,10 +79,16 @@ class Copy:
         """Return whether the tests of its module notice a mutant, on all databases that concern it."""
         source = self._sources.setdefault(mutant.module, (self._folder / mutant.module).read_bytes())
         is_on_both = mutant.module in WITH_LOCKS and mutant.concerns_locks and self._postgres_url
-        for database in ["", self._postgres_url] if is_on_both else [""]:
+        databases = ["", self._postgres_url] if is_on_both else [""]
+        tests = list_tests(mutant.module)
+        if mutant.is_of_lock:
+            # Nearly all of them are noticed there, and by these
+            databases.reverse()
+            tests = list(dict.fromkeys([*name_tests(LOCK_TESTS), *tests]))
+        for database in databases:
             self._write(mutant.module, mutant.apply(source))
             try:
-                killer = self._run_tests(list_tests(mutant.module), database)
+                killer = self._run_tests(tests, database)
             finally:
                 self._write(mutant.module, source)
             if killer:

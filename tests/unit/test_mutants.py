@@ -95,9 +95,20 @@ def test_a_seed_chooses_the_same_again_and_every_kind_has_its_share():
 
     assert {mutant.change.kind for mutant in chosen} == kinds
     assert chosen == choose_fairly(found, number=len(kinds) + 2, seed="7")
-    of_all = choose(["schedules/turns.py", "schedules/claims.py"], number=40, seed=7)
+    modules = ["schedules/turns.py", "schedules/claims.py"]
+    of_all = choose({module: find_mutants(module) for module in modules}, number=40, seed=7)
     assert 36 <= sum(map(len, of_all.values())) <= 44
     assert min(map(len, of_all.values())) >= 8
+
+
+def test_every_lock_and_transaction_is_tried_and_none_is_chosen_by_chance():
+    found = {module: find_mutants(module) for module in ("schedules/turns.py", "schedules/claims.py")}
+
+    locks = {mutant.change.shown for mutants in found.values() for mutant in mutants if mutant.is_of_lock}
+
+    assert locks >= {".select_for_update()", '.order_by("pk")', "transaction.atomic()", "ON CONFLICT DO NOTHING"}
+    chosen = choose(found, number=10_000, seed=7)
+    assert not [mutant for mutants in chosen.values() for mutant in mutants if mutant.is_of_lock]
 
 
 def test_the_table_tells_what_is_killed_and_what_has_no_reason():
