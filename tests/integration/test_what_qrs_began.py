@@ -263,6 +263,21 @@ def test_of_a_start_request_each_task_is_called_for_once_and_the_ledger_has_its_
     assert_books_agree(simulator)
 
 
+def test_a_session_that_an_earlier_call_may_have_begun_keeps_its_run_from_a_call_and_no_run_of_another_task(
+    run_now, simulator
+):
+    simulator.site.change_task(UUID(TASK_ID), reload_seconds=3600)
+    begun, other = run_now(), run_now(qlik_task_id=OTHER_TASK_ID)
+    doubted_at = timezone.now() - timedelta(minutes=1)
+    Run.objects.update(attempts=1, in_doubt_since=doubted_at, called_at=doubted_at)
+    simulator.site.start([UUID(TASK_ID)])
+
+    start(begun, other)
+
+    assert (begun.state, other.state) == ("unsure", "started")
+    assert list_called(simulator) == [UUID(OTHER_TASK_ID)]
+
+
 @pytest.mark.parametrize(("renew_seconds", "is_renewed"), [(0.2, True), (60, False)])
 def test_a_claim_is_renewed_while_its_call_takes_long_and_so_it_is_not_given_up(
     run_now, simulator, monkeypatch, renew_seconds, is_renewed

@@ -130,12 +130,12 @@ doubled or stuck: a step left out, a filter loosened, a lock not taken, a border
 *killed* when a test of its module fails, and *left* when none does. What hangs is killed by its time-out."""
 
 _METHOD = """\
-The tests of a module are named in `tests/mutants/choice.py`. Of each module a part is tried, by chance and of every kind
-as many; of `locks` each: every lock, order of locks and transaction of all modules is left out once, on PostgreSQL first.
-`--seed`, `--number` and `--only planner,lease` choose which mutants are tried, `--all` tries every one, and `--left`
-those again that were left; a module that was tried again has taken the place of what was said of it before. Tests that
-have noticed something must pass on the code as it is, or the module does not count. What is left has its reason in
-`tests/mutants/reasons.yaml`, and is not tried again.
+The tests of a module are named in `tests/mutants/choice.py`. Of each module a part is tried, by chance and of every
+kind as many; of `locks` each: every lock, order of locks and transaction of all modules is left out once, on PostgreSQL
+first. `--seed`, `--number` and `--only planner,lease` choose which mutants are tried, `--all` tries every one, and
+`--left` those again that were left; a module that was tried again has taken the place of what was said of it before.
+Tests that have noticed something must pass on the code as it is, or the module does not count. What is left has its
+reason in `tests/mutants/reasons.yaml`, and is not tried again.
 
 It is a tool of our own, in `tests/mutants/`, because neither of the well-kept ones does what is needed here. mutmut has
 the operators of the language only, and forks a process that has everything loaded: the faults that matter here are a
