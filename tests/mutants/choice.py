@@ -73,7 +73,7 @@ MODULES: Sequence[str] = [f"schedules/{name}.py" for name in _NAMES]
 #: Stands beside the modules for every lock, order of locks and transaction of all of them: each is tried
 LOCKS = "locks"
 #: The tests that hold locks and transactions against each other
-LOCK_TESTS = "lock_order turns ledger edits_wait lease long_passes"
+LOCK_TESTS = "edits_wait lock_order ledger turns lease"
 
 #: Where it may matter which database it is, for locks of rows and statements of their own. A mutant of a lock, an order
 #: or a transaction that outlives the tests on SQLite meets them on PostgreSQL

@@ -78,14 +78,7 @@ class Copy:
     def try_mutant(self, mutant: Mutant) -> Verdict:
         """Return whether the tests of its module notice a mutant, on all databases that concern it."""
         source = self._sources.setdefault(mutant.module, (self._folder / mutant.module).read_bytes())
-        is_on_both = mutant.module in WITH_LOCKS and mutant.concerns_locks and self._postgres_url
-        databases = ["", self._postgres_url] if is_on_both else [""]
-        tests = list_tests(mutant.module)
-        if mutant.is_of_lock:
-            # Nearly all of them are noticed there, and by these
-            databases.reverse()
-            tests = list(dict.fromkeys([*name_tests(LOCK_TESTS), *tests]))
-        for database in databases:
+        for database, tests in self._list_suites(mutant):
             self._write(mutant.module, mutant.apply(source))
             try:
                 killer = self._run_tests(tests, database)
@@ -94,6 +87,16 @@ class Copy:
             if killer:
                 return Verdict(mutant, f"{killer}{ON_POSTGRES if database else ''}")
         return Verdict(mutant, "")
+
+    def _list_suites(self, mutant: Mutant) -> list[tuple[str, list[str]]]:
+        """Return the databases and tests that a mutant meets, one after the other."""
+        tests = list_tests(mutant.module)
+        if not (mutant.module in WITH_LOCKS and mutant.concerns_locks and self._postgres_url):
+            return [("", tests)]
+        if not mutant.is_of_lock:
+            return [("", tests), (self._postgres_url, tests)]
+        # Nearly all of them are noticed by these, which would come last among others: they need real transactions
+        return [(self._postgres_url, name_tests(LOCK_TESTS)), (self._postgres_url, tests), ("", tests)]
 
     def close(self) -> None:
         """End the tests that are under way, for somebody has lost patience."""
