@@ -162,8 +162,8 @@ def describe_moment(moment: datetime, zone: str) -> str:
     universal = moment.astimezone(UTC)
     try:
         local = moment.astimezone(ZoneInfo(zone))
-    except (KeyError, ValueError, OSError):
-        # A zone that was broken by hand
+    except (KeyError, ValueError, OSError, OverflowError):
+        # A zone that was broken by hand, or whose clocks are beyond the calendar's last day
         local = universal
     in_utc = f" ({_clock(universal)} UTC)" if local.utcoffset() else ""
     name = local.tzname() or ""

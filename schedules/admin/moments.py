@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -13,8 +13,8 @@ def format_in_zone(moment: datetime, zone: tzinfo, *, now: datetime) -> str:
 
     Seconds are left out where they are 0, and the year where it is that of `now`.
     """
-    local = moment.astimezone(zone)
-    year = "" if local.year == now.astimezone(zone).year else f" {local.year}"
+    local = _to_zone(moment, zone)
+    year = "" if local.year == _to_zone(now, zone).year else f" {local.year}"
     seconds = f":{local:%S}" if local.second else ""
     return f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}{seconds} {_zone_label(local, zone)}"
 
@@ -26,7 +26,7 @@ def format_utc(moment: datetime) -> str:
 
 def format_offset(moment: datetime, zone: tzinfo) -> str:
     """Return how far the wall clocks of `zone` are from UTC at the instant, such as `UTC+01:00`."""
-    offset = moment.astimezone(zone).utcoffset() or timedelta()
+    offset = _to_zone(moment, zone).utcoffset() or timedelta()
     sign = "-" if offset < timedelta() else "+"
     hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
     return f"UTC{sign}{hours:02}:{minutes:02}"
@@ -59,6 +59,14 @@ def _format_span(seconds: int) -> str:
             span = f"{count:,} {name}{'s' if name == 'day' and count > 1 else ''}"
             return f"{span} {rest // lesser_size} {lesser}" if count < 10 and rest >= lesser_size else span
     return f"{seconds} s"
+
+
+def _to_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """Return the instant by the clocks of `zone`; in UTC where they are beyond the calendar."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
 
 
 def _zone_label(local: datetime, zone: tzinfo) -> str:

@@ -26,6 +26,9 @@ NOW = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
         (datetime(2026, 12, 31, 23, 0, tzinfo=UTC), "Europe/Stockholm", "Fri 1 Jan 2027, 00:00 CET"),
         (datetime(2026, 3, 29, 3, 0, tzinfo=UTC), "America/Sao_Paulo", "Sun 29 Mar, 00:00 UTC-03:00"),
         (datetime(2026, 3, 29, 0, 0, tzinfo=UTC), "Asia/Kathmandu", "Sun 29 Mar, 05:45 UTC+05:45"),
+        # Their clocks are beyond the calendar then
+        (datetime.max.replace(tzinfo=UTC), "Asia/Tokyo", "Fri 31 Dec 9999, 23:59:59 UTC"),
+        (datetime.min.replace(tzinfo=UTC), "America/New_York", "Mon 1 Jan 1, 00:00 UTC"),
     ],
 )
 def test_an_instant_is_told_by_the_clock_of_a_zone(moment, zone, words):
@@ -35,6 +38,7 @@ def test_an_instant_is_told_by_the_clock_of_a_zone(moment, zone, words):
 def test_an_offset_is_told_in_hours_and_minutes():
     assert format_offset(NOW, ZoneInfo("America/St_Johns")) == "UTC-02:30"
     assert format_offset(NOW, UTC) == "UTC+00:00"
+    assert format_offset(datetime.max.replace(tzinfo=UTC), ZoneInfo("Asia/Tokyo")) == "UTC+00:00"
 
 
 @pytest.mark.parametrize(

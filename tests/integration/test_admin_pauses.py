@@ -144,6 +144,14 @@ def test_the_list_says_until_when_and_costs_no_query_more(admin_client, make_sch
     assert "Tue 24 Nov, 13:01 CET" in page, "the next start is the one after the pause"
 
 
+def test_a_pause_to_the_end_of_the_calendar_leaves_list_and_page_to_be_seen(admin_client, make_schedule):
+    schedule = make_schedule(timezone="Asia/Tokyo")
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    services.pause_schedules([schedule.name], until=last, reason="", origin=ORIGIN)
+    for address in (LIST, f"{LIST}{schedule.pk}/change/"):
+        assert "paused until Fri 31 Dec 9999, 23:59:59 UTC" in admin_client.get(address).content.decode()
+
+
 def test_paused_schedules_can_be_filtered(admin_client, make_schedule, clock):
     paused, other = make_schedule(title="Paused one"), make_schedule(title="Other one")
     services.pause_schedules([paused.name], until=NOON, reason="", origin=ORIGIN)

@@ -208,3 +208,7 @@ def test_spans_as_people_say_them(seconds, words):
 )
 def test_moments_by_the_clock_of_the_schedule(zone, words):
     assert describe_moment(SIX, zone) == words
+
+
+def test_a_moment_beyond_the_calendar_of_its_zone_is_told_in_utc():
+    assert describe_moment(datetime.max.replace(tzinfo=UTC), "Asia/Tokyo") == "Fri 31 Dec 9999, 23:59:59 UTC"
