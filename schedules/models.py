@@ -232,7 +232,7 @@ class Schedule(PeriodicTask):
     retry_deadline = ReadableDurationField(
         default=timedelta(hours=1),
         validators=[validate_retry_deadline],
-        help_text="How long after its due instant a start that surely did not happen is tried again.",
+        help_text="How long a start that surely did not happen is tried again, from when it could first be tried.",
     )
     max_attempts = models.PositiveSmallIntegerField(
         "greatest number of attempts",
