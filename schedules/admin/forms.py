@@ -197,7 +197,7 @@ class ScheduleForm(KeptTextsForm, ScheduleModelForm):
             "cron_schedule": _CRON_HELP,
             "timezone": "The clock that the expression means. Type a part of the name, such as Stock or UTC.",
             "misfire_grace": "Hours, minutes and seconds, such as 00:01:00.",
-            "retry_deadline": "While Qlik Sense cannot be reached: hours, minutes and seconds from the first possible try.",
+            "retry_deadline": "While Qlik Sense cannot be reached: hours, minutes and seconds from the first try.",
             "starts_at": "The first moment at which a start may be due, by UTC.",
             "ends_at": "The last one.",
             "max_runs": "After so many there are no more. Counted from when you set it.",
