@@ -16,6 +16,8 @@ OWN_HEADERS = frozenset(
     {"accept", "authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
     | {"x-qlik-user", "x-qlik-xrfkey"}
 )
+# Letters of any script, as the names of hosts may have: they are dialled by their codes
+HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?")
 # What RFC 3986 lets stand in a path
 PREFIX = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
@@ -123,6 +125,11 @@ def _check_url(url: str) -> None:
         raise ValueError(
             f"{_without_user(url)!r} is no address of QRS: it must read https://host:4242, for calls need TLS."
         )
+    if not HOST.fullmatch(parts.hostname or ""):
+        raise ValueError(
+            f"{url!r} is no address of QRS: {parts.hostname!r} is no name of a host, which is made of letters, digits,"
+            " - and _, with dots between. Nothing in a setting is replaced, so write the name itself."
+        )
     if not PREFIX.fullmatch(parts.path) or "qrs" in parts.path.lower().split("/"):
         raise ValueError(
             f"{url!r} is no address of QRS: behind the host there may only be the prefix of a virtual proxy, made of"
@@ -138,7 +145,10 @@ def _without_user(url: str) -> str:
 def _check_user(user: str) -> None:
     directory, _, user_id = user.partition("\\")
     if not (directory and user_id) or not user.isprintable() or ";" in user:
-        raise ValueError(rf"{user!r} is no QRS user: it must read directory\id, like Internal\sa_repository.")
+        raise ValueError(
+            rf"{user!r} is no QRS user: it must read directory\id, like Internal\sa_repository, without ; and without"
+            " characters that cannot be seen."
+        )
     if user_id.startswith("\\") or any(part != part.strip() for part in (directory, user_id)):
         raise ValueError(
             rf"{user!r} is no QRS user: it must read directory\id, with one backslash and no blanks around it."

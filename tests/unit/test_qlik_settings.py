@@ -104,6 +104,33 @@ def test_it_refuses_an_address_without_tls_or_host(url: str) -> None:
         make_settings(url=url)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "$SENSE",
+        "${SENSE_HOST}",
+        "%SENSE%",
+        "<central-node>",
+        "one;two",
+        "sense\\x",
+        "a..b",
+        ".sense",
+        "sen*se",
+        "{{x}}",
+    ],
+)
+def test_it_refuses_what_cannot_be_the_name_of_a_host(host: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a host"):
+        make_settings(url=f"https://{host}:4242")
+
+
+@pytest.mark.parametrize(
+    "host", ["sense", "SENSE.example.com.", "my_sense-1", "10.0.0.7", "[::1]", "[fe80::1%eth0]", "jörg.example", "日本"]
+)
+def test_it_takes_every_name_that_a_host_may_have(host: str) -> None:
+    assert make_settings(url=f"https://{host}:4242/qrs").urls == (f"https://{host}:4242",)
+
+
 def test_several_addresses_stand_in_their_order() -> None:
     urls = make_settings(url="https://one:4242/ , https://two:4242,https://three/prefix/").urls
     assert urls == ("https://one:4242", "https://two:4242", "https://three/prefix")
