@@ -60,9 +60,14 @@ def refuse_during_maintenance(now: datetime) -> None:
 
 def describe_maintenance(maintenance: Maintenance) -> str:
     """Return a sentence that says since when, until when, and why."""
+    return f"The site is in maintenance {describe_time(maintenance)}."
+
+
+def describe_time(maintenance: Maintenance) -> str:
+    """Return since when, until when, and why, as the end of a sentence or of a row."""
     until = f" until {_in_utc(maintenance.ended_at)}" if maintenance.ended_at else ""
     reason = f": {maintenance.reason}" if maintenance.reason else ""
-    return f"The site is in maintenance since {_in_utc(maintenance.began_at)}{until}{reason}."
+    return f"since {_in_utc(maintenance.began_at)}{until}{reason}"
 
 
 def _in_utc(moment: datetime) -> str:

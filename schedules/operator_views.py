@@ -123,7 +123,9 @@ def _read_backfill(body: object) -> dict[str, Any]:
 
 
 def _read_moment(body: Mapping[str, object], name: str) -> datetime:
-    if not isinstance(body.get(name), str):
+    if name not in body:
+        raise PeriodError("This field is missing. Send a time such as 2026-03-29T06:00:00Z.")
+    if not isinstance(body[name], str):
         raise PeriodError("This is not a text. Send a time such as 2026-03-29T06:00:00Z.")
     return parse_moment(str(body[name]), name=name)
 

@@ -69,7 +69,7 @@ OPERATIONS = {
     "run": Operation(
         _run_now,
         "told to run now; what comes of it appears under Runs",
-        f"told to run within the last {ONE_REQUEST_WITHIN.seconds} s: it is the same run, which is not over",
+        f"told to run less than {ONE_REQUEST_WITHIN.seconds} s ago; a second run is made only when the first is over",
         finds_out=True,
     ),
     "stop_reload": Operation(

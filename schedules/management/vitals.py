@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from schedules.maintenance import describe_time
 from schedules.management.terminal import refusal, wrap
 from schedules.vitals import Vitals, read_vitals
 
@@ -46,7 +47,7 @@ def _facts_of(vitals: Vitals) -> Iterator[tuple[str, str]]:
     for absence in vitals.absences:
         yield "being settled", str(absence)
     if vitals.maintenance is not None:
-        yield "maintenance", f"{vitals.maintenance} {vitals.maintenance.reason}".rstrip()
+        yield "maintenance", describe_time(vitals.maintenance)
     for certificate in vitals.certificates:
         yield certificate.file.name, f"expires {certificate.expires_at:%Y-%m-%d %H:%M:%S} UTC"
 

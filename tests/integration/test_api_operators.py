@@ -92,7 +92,9 @@ class TestBackfill:
     def test_a_missing_parameter_is_named(self, client, schedule):
         assert_refused(client.get(PATH, {"from": TIMES["from"]}), 400, "The parameter until is missing")
         assert_refused(client.get(PATH, TIMES | {"from": "soon"}), 400, "from: 'soon' is not a time")
-        assert "from" in assert_refused(post(client, {}), 400)["fields"]
+        assert assert_refused(post(client, {"until": TIMES["until"]}), 400)["fields"] == {
+            "from": ["This field is missing. Send a time such as 2026-03-29T06:00:00Z."]
+        }
 
     def test_what_the_rules_refuse_has_the_shape_of_every_error(self, client, schedule):
         assert_refused(client.get(PATH, TIMES | {"until": "2999-01-01T00:00Z"}), 400, "in the future")

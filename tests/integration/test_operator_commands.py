@@ -136,14 +136,16 @@ class TestStatus:
         Run.objects.update(planned_at=now - timedelta(seconds=90))
         Lease.objects.update(holder="h" * 100, renewed_at=now - timedelta(seconds=20))
         Absence.objects.create(from_at=now, until_at=now)
-        Maintenance.objects.create(began_at=now - timedelta(hours=1), reason="upgrade")
+        began, ends = now.replace(microsecond=0) - timedelta(hours=1), now.replace(microsecond=0) + timedelta(hours=1)
+        Maintenance.objects.create(began_at=began, ended_at=ends, reason="upgrade")
 
         outcome = schedules("status")
 
         assert "Redis does not answer" in outcome.out
         assert "waits for 90." in outcome.out
         assert "being settled       absence from" in outcome.out
-        assert "upgrade" in outcome.out
+        until = f"until {ends:%Y-%m-%d %H:%M:%S} UTC: upgrade"
+        assert f"maintenance since {began:%Y-%m-%d %H:%M:%S} UTC {until}" in " ".join(outcome.out.split())
         refusal = " ".join(outcome.refusal.split())
         assert refusal.startswith("The service is degraded. No beat has led for 20 s, more than 10 s.")
         assert "A run has waited 90 s for a worker" in refusal

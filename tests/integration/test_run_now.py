@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/schedules/schedule/"
 A, B = (str(UUID(int=number)) for number in (10, 11))
 OVER = {"succeeded", "failed", "aborted", "skipped", "refused", "unreachable", "unknown"}
-AGAIN = f"told to run within the last {ONE_REQUEST_WITHIN.seconds} s: it is the same run, which is not over."
+AGAIN = f"told to run less than {ONE_REQUEST_WITHIN.seconds} s ago; a second run is made only when the first is over."
 
 
 def ask(*schedules: Schedule) -> list[Run]:
