@@ -135,7 +135,8 @@ kind as many; of `locks` each: every lock, order of locks and transaction of all
 first. `--seed`, `--number` and `--only planner,lease` choose which mutants are tried, `--all` tries every one, and
 `--left` those again that were left; a module that was tried again has taken the place of what was said of it before.
 Tests that have noticed something must pass on the code as it is, or the module does not count. What is left has its
-reason in `tests/mutants/reasons.yaml`, and is not tried again.
+reason in `tests/mutants/reasons.yaml`, and is not tried again. A run that was broken off has tried fewer than there
+are, and modules that are not in the table were not tried yet.
 
 It is a tool of our own, in `tests/mutants/`, because neither of the well-kept ones does what is needed here. mutmut has
 the operators of the language only, and forks a process that has everything loaded: the faults that matter here are a
