@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 #: Pages of the log, 4 KiB each, at which a commit copies them after all; SQLite's own number is 1000
 _MOST_PAGES = 20_000
@@ -32,16 +32,25 @@ def checkpoint() -> None:
 
 
 def sync_log() -> None:
-    """Return when everything that was committed up to now outlives a loss of power; raises OSError where it cannot."""
+    """Return when everything that was committed up to now outlives a loss of power.
+
+    Raises OperationalError where the disk does not take it: the database is away then, though it did commit.
+    """
     if connection.vendor != "sqlite":
         return
     # Never the database file: to close it would end the locks that this process has on it. The log has none
     log = Path(f"{connection.settings_dict['NAME']}-wal")
     try:
-        descriptor = os.open(log, os.O_RDWR)
+        _sync(log)
     except FileNotFoundError:
         # A database in memory, or a log that was copied into its file whole
         return
+    except OSError as error:
+        raise OperationalError(f"{log} cannot be written to the disk: {error.strerror}") from error
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -153,6 +153,11 @@ def claim_new_runs(
     return [_make_claim([getattr(run, column) for column in _RUN_COLUMNS], None, now=now) for run in runs]
 
 
+def forget_new_runs(keys: Sequence[uuid.UUID]) -> None:
+    """Undo `claim_new_runs` for runs that were not called for."""
+    Run.objects.filter(pk__in=keys, state=Run.State.CLAIMED).delete()
+
+
 def give_way(claimed: Mapping[ClaimedRun, str], *, now: datetime) -> None:
     """Give up claims to runs whose task is running, for the reasons given: they are skipped, or one of them waits."""
     with transaction.atomic():

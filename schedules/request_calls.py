@@ -174,7 +174,19 @@ def _claim(task_ids: Sequence[str], *, message: str) -> list[ClaimedRun]:
     def claim() -> list[ClaimedRun]:
         return claims.claim_new_runs(task_ids, message=message, worker=name_this_process(), now=now, keys=keys)
 
-    return insist(claim, what=f"{len(keys)} starts cannot be noted", seconds=CLAIM_SECONDS)
+    try:
+        return insist(claim, what=f"{len(keys)} starts cannot be noted", seconds=CLAIM_SECONDS)
+    except AWAY:
+        _forget(keys)
+        raise
+
+
+def _forget(keys: Sequence[uuid.UUID]) -> None:
+    """Delete the rows that were written all the same: this process lives, so nobody else would close them for hours."""
+    try:
+        claims.forget_new_runs(keys)
+    except AWAY as error:
+        logger.error("whether %d starts are noted that will not be made is not known: %s", len(keys), error)
 
 
 def _record(outcomes: Sequence[Outcome]) -> None:

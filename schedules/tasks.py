@@ -168,6 +168,7 @@ def _claim(run_ids: Sequence[UUID], *, now: datetime) -> list[ClaimedRun]:
         return insist(claim, what=f"{len(run_ids)} runs cannot be claimed", seconds=CLAIM_SECONDS)
     except AWAY:
         logger.exception("%d runs are left to be published again", len(run_ids))
+        _leave(run_ids, claimed_at=now)
         return []
     except Exception:
         if len(run_ids) == 1:
@@ -175,6 +176,14 @@ def _claim(run_ids: Sequence[UUID], *, now: datetime) -> list[ClaimedRun]:
             return []
         half = len(run_ids) // 2
         return [run for part in (run_ids[:half], run_ids[half:]) for run in _claim(part, now=now)]
+
+
+def _leave(run_ids: Sequence[UUID], *, claimed_at: datetime) -> None:
+    """Undo a claim that was carried out all the same: nobody else may take what a process that lives has claimed."""
+    try:
+        claims.take_back(run_ids, worker=name_this_process(), claimed_at=claimed_at)
+    except AWAY as error:
+        logger.error("whether %d runs are claimed is not known: %s", len(run_ids), error)
 
 
 def _admit(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[ClaimedRun]:

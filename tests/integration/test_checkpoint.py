@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.utils import timezone
 
@@ -87,6 +88,17 @@ def test_what_is_committed_comes_to_the_disk_when_it_is_asked_for(database, monk
     database.close()
     sync_log()
     assert len(synced) == 1, "SQLite has copied the log into the file, with a sync of its own"
+
+
+def test_a_disk_that_does_not_take_the_log_is_a_database_that_is_away(database, monkeypatch):
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    size_after_commit(database)
+    monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(OperationalError, match="-wal cannot be written to the disk: Input/output error"):
+        sync_log()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,6 +18,7 @@ from schedules.models import Run
 from schedules.start_requests import StartReport, StartRequest, start_tasks
 from schedules.task_lookup import CallFailedError
 from tests.conftest import ORIGIN, TASK_ID
+from tests.integration.begun import list_called
 from tests.waiting import wait_for
 
 #: What tests/settings.py has
@@ -213,3 +214,18 @@ def test_the_connection_of_the_request_is_usable_afterwards(site):
 
     assert not connection.needs_rollback
     assert count(Run.State.STARTED) == 12
+
+
+@pytest.mark.parametrize("request_of_one", [True, False])
+def test_what_does_not_reach_the_disk_is_neither_called_nor_left_in_hand(site, monkeypatch, request_of_one):
+    def fail() -> None:
+        raise OperationalError("the log cannot be written to the disk")
+
+    monkeypatch.setattr(request_calls, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "sync_log", fail)
+
+    with pytest.raises(OperationalError):
+        start_tasks(StartRequest(task_ids=[str(UUID(int=1))]) if request_of_one else ALL, origin=ORIGIN)
+
+    assert (Run.objects.count(), list_called(site)) == (0, [])
+    assert request_calls._FREE._value == THREADS

@@ -189,6 +189,23 @@ def test_a_database_that_is_away_before_the_claim_leaves_the_runs_to_be_publishe
     assert (run.state, list_called(simulator)) == ("queued", [])
 
 
+@pytest.mark.parametrize(("failures", "state"), [(1, "started"), (10_000, "queued")])
+def test_a_claim_whose_commit_does_not_reach_the_disk_is_not_kept(run_now, simulator, monkeypatch, failures, state):
+    left = iter(range(failures))
+
+    def fail_first() -> None:
+        if next(left, None) is not None:
+            raise OperationalError("the log cannot be written to the disk")
+
+    monkeypatch.setattr(tasks, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "sync_log", fail_first)
+    run = run_now()
+
+    work(run, trouble=Trouble())
+
+    assert (run.state, len(list_called(simulator))) == (state, int(state == "started"))
+
+
 def test_a_doubt_about_qrs_keeps_no_start_waiting_for_long(run_now, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("gone")
