@@ -37,6 +37,8 @@ _NO_ZONES = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
+_IN_BRACES = re.compile(r"\{[^{}]*\}")
+
 
 def validate_cron(text: str) -> None:
     """Refuse what is no cron expression of the dialect in docs/reference/cron.md."""
@@ -108,7 +110,10 @@ def _readings_in_path(public_id: str) -> Iterator[str]:
     """
     reading = public_id
     while True:
-        yield from {slashed := reading.replace("\\", "/"), re.split("[?#]", slashed, maxsplit=1)[0]}
+        slashed = reading.replace("\\", "/")
+        # curl takes what is in braces for alternatives: of `{.,x}` it makes a call for `.` and one for `x`
+        parted = _IN_BRACES.sub(lambda found: re.sub("[{},]", "/", found[0]), slashed)
+        yield from {slashed, re.split("[?#]", slashed, maxsplit=1)[0], parted}
         decoded = unquote(reading)
         if decoded == reading:
             return

@@ -296,3 +296,15 @@ def update_column(rows: QuerySet, column: str, text: str) -> int:
         for key in keys:
             cursor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [text, key])  # noqa: S608
     return len(keys)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("task", "x" * 201), ("task", "a\0b"), ("args", "[" * 100_000), ("kwargs", "[" * 100_000)]
+)
+def test_a_value_that_no_task_can_have_is_told_at_its_field(admin_client, other_task, field, value):
+    values = {"name": "Odd", "task": "x", "crontab": other_task.crontab_id, "args": "[]", "kwargs": "{}"}
+
+    response = admin_client.post(f"{TASKS}add/", {**values, field: value})
+
+    assert response.status_code == 200
+    assert field in response.context["adminform"].form.errors
