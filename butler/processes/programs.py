@@ -34,11 +34,11 @@ def service_programs(servers: Mapping[str, str], *, listener: int) -> list[Progr
     # Celery warns against root because of pickled messages, which the worker does not accept
     not_about_root = ("-W", "ignore:You're running the worker with superuser privileges")
     worker = (*not_about_root, *_CELERY, "worker", "--without-mingle", "--without-gossip", "--hostname")
+    web = _python("web", "-m", "gunicorn", "--bind", f"fd://{listener}", "butler.wsgi", servers=servers)
+    # Gunicorn takes its folder from here, and blanks off its end
+    folder = {"PWD": f"{web.folder}/."}
     return [
-        replace(
-            _python("web", "-m", "gunicorn", "--bind", f"fd://{listener}", "butler.wsgi", servers=servers),
-            files=[listener],
-        ),
+        replace(web, files=[listener], environment={**web.environment, **folder}),
         _python("beat", *_CELERY, "beat", "--pidfile=", servers=servers),
         *(_python(name, *worker, f"{node}@%h", servers=servers) for name, node in worker_nodes().items()),
     ]

@@ -20,7 +20,8 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
-FOLDER = "c++ R#1 %20 å $HOME 'q' a?b"
+# With a blank at its end, too
+FOLDER = "c++ R#1 %20 å $HOME 'q' a?b "
 
 
 @pytest.fixture
