@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from celery.schedules import ParseException
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -48,6 +49,11 @@ class PeriodicTaskForm(library.PeriodicTaskForm):
         if "regtask" in self.fields:
             self.fields["regtask"].widget = TaskSelect()
             self.fields["task"].widget = UnfoldAdminTextInputWidget()
+
+    def clean_regtask(self) -> str:
+        """Refuse what the field beside it refuses: it becomes the task unseen."""
+        task: str = self.fields["task"].clean(self.cleaned_data["regtask"])
+        return task
 
     def clean(self) -> Any:
         """Leave out the library's checks where the task is refused already: they look for it and fail."""
@@ -128,7 +134,13 @@ class ClockedScheduleAdmin(TimesAdmin, library.ClockedScheduleAdmin):
 
 
 class CrontabScheduleAdmin(TimesAdmin, library.CrontabScheduleAdmin):
-    pass
+    @admin.display(description="in words")
+    def human_readable(self, crontab: CrontabSchedule) -> str:
+        """Return the times in words; none for values that mean no times, such as those that a form has just refused."""
+        try:
+            return str(crontab.human_readable)
+        except (ParseException, ValueError):
+            return ""
 
 
 class IntervalScheduleAdmin(TimesAdmin, library.IntervalScheduleAdmin):

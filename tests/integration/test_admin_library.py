@@ -299,7 +299,15 @@ def update_column(rows: QuerySet, column: str, text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("task", "x" * 201), ("task", "a\0b"), ("args", "[" * 100_000), ("kwargs", "[" * 100_000)]
+    ("field", "value"),
+    [
+        ("task", "x" * 201),
+        ("task", "a\0b"),
+        ("regtask", "x" * 201),
+        ("regtask", "a\0b"),
+        ("args", "[" * 100_000),
+        ("kwargs", "[" * 100_000),
+    ],
 )
 def test_a_value_that_no_task_can_have_is_told_at_its_field(admin_client, other_task, field, value):
     values = {"name": "Odd", "task": "x", "crontab": other_task.crontab_id, "args": "[]", "kwargs": "{}"}
@@ -308,3 +316,15 @@ def test_a_value_that_no_task_can_have_is_told_at_its_field(admin_client, other_
 
     assert response.status_code == 200
     assert field in response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("minute", ["-1", "99", "x", "*/0", "9" * 30, "²"])
+def test_times_that_are_none_are_told_at_their_field(admin_client, other_task, minute):
+    values = {"hour": "4", "day_of_month": "*", "month_of_year": "*", "day_of_week": "*", "timezone": "UTC"}
+    counts = {"periodictask_set-TOTAL_FORMS": 0, "periodictask_set-INITIAL_FORMS": 0}
+    page = f"{CRONTABS}{other_task.crontab_id}/change/"
+
+    response = admin_client.post(page, {**values, **counts, "minute": minute})
+
+    assert response.status_code == 200
+    assert "minute" in response.context["adminform"].form.errors
