@@ -24,6 +24,9 @@ gc.set_threshold(50_000)
 #: For how long a worker that starts waits for its database
 DATABASE_PATIENCE_SECONDS = 30.0
 
+#: The modules of an application that have tasks
+TASK_MODULES = ("tasks", "alert_tasks")
+
 app = Celery("butler")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
@@ -42,8 +45,8 @@ def find_tasks(**_: object) -> None:
     """Have a worker import the tasks; beat, which only sends their names, starts the sooner without them."""
     try:
         # At once: those that it would import by itself it has imported by now
-        app.autodiscover_tasks(force=True)
-        app.autodiscover_tasks(related_name="alert_tasks", force=True)
+        for name in TASK_MODULES:
+            app.autodiscover_tasks(related_name=name, force=True)
     except Exception as error:
         # Celery would go on, and throw away the messages of tasks that it does not know
         raise SystemExit(f"The tasks cannot be imported: {error!r}") from error

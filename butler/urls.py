@@ -9,9 +9,13 @@ from django.urls import include, path
 from django.views import defaults
 from django.views.generic import RedirectView
 
+from butler.celery import TASK_MODULES, app
 from schedules.exceptions import error_response
 
 admin.autodiscover()
+for _name in TASK_MODULES:
+    # Imported when the page of a periodic task asks Celery which tasks there are, and not before
+    app.autodiscover_tasks(related_name=_name)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),

@@ -34,6 +34,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from schedules.admin import cells
 from schedules.admin.addresses import AddressedAdmin
 from schedules.models import Schedule
+from schedules.redis_names import use_names
 
 _SCHEDULES_NAMED = 20
 
@@ -127,6 +128,12 @@ class PeriodicTaskAdmin(library.PeriodicTaskAdmin, AddressedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
         """Leave schedules out, of the list and of every page and action."""
         return _without_schedules(super().get_queryset(request))
+
+    @admin.action(description="Run selected tasks")
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Send their messages to the queue of this installation: no worker listens to Celery's own."""
+        use_names(self.celery_app)
+        super().run_tasks(request, queryset)
 
 
 class ClockedScheduleAdmin(TimesAdmin, library.ClockedScheduleAdmin):

@@ -19,7 +19,9 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
+from butler.celery import app
 from schedules.models import Lease, Schedule, ScheduleChange
+from schedules.redis_names import read_names
 
 pytestmark = pytest.mark.django_db
 
@@ -272,7 +274,21 @@ def test_the_choice_of_tasks_is_offered_as_the_library_does(admin_client):
     page = admin_client.get(f"{TASKS}add/").content.decode()
 
     assert "schedules.sweep_runs" in page
+    assert "schedules.watch" in page
     assert json.loads(page.partition('id="readable-crontabs" type="application/json">')[2].partition("<")[0]) == {}
+
+
+def test_a_task_that_is_run_by_hand_goes_to_the_queue_that_workers_listen_to(admin_client, other_task, redis_server):
+    """In a process that has sent no message before."""
+    app.conf.update(task_default_queue="celery")
+    for name in ("queues", "router"):
+        vars(app.amqp).pop(name, None)
+
+    admin_client.post(TASKS, {"action": "run_tasks", "_selected_action": [other_task.pk]})
+
+    with redis_server.client() as client:
+        (message,) = client.lrange(read_names().queue, 0, -1)
+        assert json.loads(message)["headers"]["task"] == "celery.backend_cleanup"
 
 
 @pytest.mark.parametrize("zone", ["Mars/Base", "localtime", "Europe", "../../etc/passwd", "x" * 63])
