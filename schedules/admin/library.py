@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from celery.schedules import ParseException
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -146,7 +145,7 @@ class CrontabScheduleAdmin(TimesAdmin, library.CrontabScheduleAdmin):
         """Return the times in words; none for values that mean no times, such as those that a form has just refused."""
         try:
             return str(crontab.human_readable)
-        except (ParseException, ValueError):
+        except Exception:  # Celery has errors of its own for texts that are no times
             return ""
 
 
