@@ -45,7 +45,7 @@ def read_files(*paths: Path) -> None:
         except EnvFileError as error:
             raise ImproperlyConfigured(f"{error} docs/configuration.md describes the file.") from error
         for assignment in assignments:
-            note_file(assignment.name, place=f"{path}, line {assignment.line}")
+            note_file(assignment.name, assignment.value, place=f"{path}, line {assignment.line}")
             _take(assignment.name, assignment.value)
 
 

@@ -14,6 +14,10 @@ SIMILARITY = 0.8
 
 _settings: set[str] = set()
 _places: dict[str, str] = {}
+#: What files say, so that a process in another terminal has it, too
+_values: dict[str, str] = {}
+#: Without these a command in another terminal works on other data, or with another site
+_NEEDED = ("BUTLER_DATA_DIR", "DATABASE_URL", "REDIS_URL", "BUTLER_ALLOWED_", "QRS_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,19 @@ def note_setting(name: str) -> None:
     _settings.add(name)
 
 
-def note_file(name: str, *, place: str) -> None:
-    """Remember in which line of which file a name stands."""
+def note_file(name: str, value: str, *, place: str) -> None:
+    """Remember in which line of which file a name stands, and its value there."""
     _places.setdefault(name, place)
+    _values.setdefault(name, value)
+
+
+def list_needed() -> list[str]:
+    """Return the settings of this process that a command in another terminal needs, and that no file gives it."""
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if value and name.startswith(_NEEDED) and name.removesuffix("_FILE") in _settings and _values.get(name) != value
+    )
 
 
 def list_unknown() -> list[UnknownName]:

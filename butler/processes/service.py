@@ -27,6 +27,7 @@ from butler.processes.readiness import (
 from butler.processes.redis_server import redis_program
 from butler.processes.supervisor import Stage, Supervisor
 from butler.processes.welcome import welcome
+from butler.setting_names import list_needed
 
 #: How many seconds after the beginning of a stop what still runs is killed
 STOP_STAGES = (
@@ -108,7 +109,8 @@ class Service:
                 group.create_task(self._wait_for(name, probe))
         self._folder.publish(servers)
         facts = self._list_facts(login, qrs=qrs.result())
-        self._console.write(welcome(seconds=clock() - began, address=self._address, facts=facts))
+        seconds = clock() - began
+        self._console.write(welcome(seconds=seconds, address=self._address, facts=facts, needed=list_needed()))
 
     async def _start_redis(self, port: int) -> dict[str, str]:
         """Make sure that there is a Redis; return the settings that name it if it is our own."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 WIDTH = 80
 
 _NEXT_STEPS = """\
-Next, in a second terminal:
+{where}
 
   python3 manage.py schedules import docs/examples/schedules.yaml
   curl {api}
@@ -23,10 +23,15 @@ each start. Ctrl-C stops everything.
 """
 
 
-def welcome(*, seconds: float, address: str, facts: Mapping[str, str]) -> str:
-    """Return the text: how long the start took, where things are, and what to try next."""
+def welcome(*, seconds: float, address: str, facts: Mapping[str, str], needed: Iterable[str] = ()) -> str:
+    """Return the text: how long the start took, where things are, and what to try next.
+
+    `needed` are the settings of this terminal that a second one does not have by itself.
+    """
     places = "\n".join(_wrap(word, explanation) for word, explanation in facts.items())
-    next_steps = _NEXT_STEPS.format(api=f"http://{address}/v4/schedules")
+    names = ", ".join(needed)
+    where = f"Next, in a second terminal{f' with the same {names}' if names else ''}:"
+    next_steps = _NEXT_STEPS.format(where=textwrap.fill(where, width=WIDTH), api=f"http://{address}/v4/schedules")
     return f"\nButler is ready after {seconds:.1f} s.\n\n{places}\n\n{next_steps}\n"
 
 

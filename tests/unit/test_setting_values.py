@@ -14,7 +14,7 @@ from kombu import Connection
 from redis.connection import parse_url
 
 from butler import environment as settings_from
-from butler.setting_names import UnknownName, list_unknown, note_setting
+from butler.setting_names import UnknownName, list_needed, list_unknown, note_setting
 
 ODD = [
     "$ecret123",
@@ -323,3 +323,13 @@ def test_a_name_that_comes_close_to_a_setting_is_told_with_its_place(environment
     assert found["QRS_ULR_FILE"] == UnknownName("QRS_ULR_FILE", "the environment", "QRS_URL")
     assert found["BUTLER_WHATEVER_ELSE"] == UnknownName("BUTLER_WHATEVER_ELSE", "the environment", "")
     assert not {"COMPOSE_FILE", "REDIS_URL_FILE", "REDIS_URLS", "PATH"} & found.keys()
+
+
+def test_what_only_this_terminal_has_is_needed_in_another(environment, tmp_path):
+    for name in ("BUTLER_DATA_DIR", "DATABASE_URL", "REDIS_URL", "BUTLER_PORT", "QRS_USER", "QRS_URL"):
+        note_setting(name)
+    (tmp_path / ".env").write_text("QRS_USER=COMPANY\\\\butler\nQRS_URL=https://of-the-file\nREDIS_URL=redis://x/0\n")
+    environment |= {"BUTLER_DATA_DIR": "data2", "DATABASE_URL_FILE": "/x", "BUTLER_PORT": "8081", "REDIS_URL": ""}
+    environment |= {"QRS_URL": "https://of-the-terminal", "QRS_ULR": "https://x"}
+    settings_from.read_files(tmp_path / ".env")
+    assert list_needed() == ["BUTLER_DATA_DIR", "DATABASE_URL_FILE", "QRS_URL"]

@@ -48,3 +48,12 @@ def test_the_welcome_wraps_at_eighty_columns_but_leaves_addresses_whole():
     assert f"  Qlik Sense  {address}\n" in text
     assert "curl http://127.0.0.1:8080/v4/schedules\n" in text
     assert max(len(line) for line in text.splitlines() if address not in line) <= 80
+
+
+def test_the_welcome_names_what_a_second_terminal_has_to_set():
+    def first_line(*needed: str) -> str:
+        text = welcome(seconds=1, address="127.0.0.1:8080", facts={"API": "x"}, needed=needed)
+        return " ".join(text.split("\n\n")[2].split())
+
+    assert first_line() == "Next, in a second terminal:"
+    assert first_line("DATABASE_URL", "QRS_URL") == "Next, in a second terminal with the same DATABASE_URL, QRS_URL:"
