@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from schedules.instants import parse_instant
+from schedules.validators import find_unstorable
 
 Rule = Callable[[str], None]
 
@@ -41,7 +42,7 @@ class TextField(serializers.CharField):
         """Return `data` when it is a text that can be stored; raises ValidationError."""
         if not isinstance(data, str):
             self.fail("no_text", value=shown(data))
-        if (character := _unstorable(data)) is not None:
+        if (character := find_unstorable(data)) is not None:
             self.fail("character", code=ord(character))
         if self.choices and data not in self.choices:
             self.fail("unknown", value=shown(data), choices=", ".join(self.choices))
@@ -156,10 +157,5 @@ def _flaw(tag: object) -> str:
     """Return why `tag` cannot be a tag; empty when it can."""
     if not isinstance(tag, str):
         return "is not a text"
-    character = _unstorable(tag)
+    character = find_unstorable(tag)
     return "" if character is None else f"has the character U+{ord(character):04X}, which cannot be stored"
-
-
-def _unstorable(text: str) -> str | None:
-    """Return the first character that a database refuses: NUL, or half of a surrogate pair."""
-    return next((character for character in text if character == "\0" or "\ud800" <= character <= "\udfff"), None)

@@ -152,9 +152,18 @@ def validate_target(*, qlik_task_id: str, tag: str, custom_property: str) -> Non
 
 
 def validate_tags(tags: object) -> None:
-    """Refuse tags that are not a list of texts."""
+    """Refuse tags that are not a list of texts that can be stored."""
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValidationError(f'{tags!r} is not a list of texts. Use one such as ["Sales", "Finance"].', code="tags")
+    for tag in tags:
+        if (character := find_unstorable(tag)) is not None:
+            problem = f"{tag[:60]!r} has the character U+{ord(character):04X}, which cannot be stored."
+            raise ValidationError(f"{problem} Leave it out.", code="tags")
+
+
+def find_unstorable(text: str) -> str | None:
+    """Return the first character that a database refuses: NUL, or half of a surrogate pair."""
+    return next((character for character in text if character == "\0" or "\ud800" <= character <= "\udfff"), None)
 
 
 def validate_dates(texts: object) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.forms import SplitDateTimeField
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from schedules import services
 from schedules.maintenance import begin_maintenance
+from schedules.validators import validate_tags
 from tests.conftest import ORIGIN
 
 # An error of PostgreSQL would end the transaction around a test
@@ -152,6 +156,42 @@ def test_no_form_with_hostile_values_is_an_error_of_the_server(staff, model):
         found += fails(staff, "post", url, dict.fromkeys(names, value))
 
     assert found == []
+
+
+@pytest.mark.parametrize("model", list_models(), ids=lambda model: model._meta.label_lower)
+def test_no_hostile_value_in_an_otherwise_sound_form_is_an_error_of_the_server(staff, model):
+    row = model._default_manager.first()
+    url = f"{list_url(model)}{quote(str(row.pk))}/change/" if row else f"{list_url(model)}add/"
+    context = staff.get(url).context
+    sound = read_values(context) if context and "adminform" in context else {}
+    found = []
+    for name in sound:
+        for value in (f"a\0{'9' * 400}", "9" * 400, "-1"):
+            found += fails(staff, "post", url, sound | {name: value})
+
+    assert found == []
+
+
+def read_values(context: Mapping[str, Any]) -> dict[str, object]:
+    """Return what a browser sends of a form that nobody has touched; lists of other rows in it are sent empty."""
+    values: dict[str, object] = {}
+    for bound in context["adminform"].form:
+        value = bound.value()
+        parts = bound.field.widget.decompress(value) if isinstance(bound.field, SplitDateTimeField) else None
+        named = (
+            {bound.html_name: value} if parts is None else {f"{bound.html_name}_{n}": p for n, p in enumerate(parts)}
+        )
+        values |= {name: "" if part is None else part for name, part in named.items()}
+    for inline in context["inline_admin_formsets"]:
+        prefix = inline.formset.prefix
+        values |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
+    return values
+
+
+@pytest.mark.parametrize("tag", ["a\0b", "\ud83d"])
+def test_a_tag_that_cannot_be_stored_is_refused(tag):
+    with pytest.raises(ValidationError, match="cannot be stored"):
+        validate_tags(["Sales", tag])
 
 
 def test_a_value_that_cannot_be_used_leads_back_to_the_whole_list(staff):
