@@ -75,7 +75,7 @@ class BackfillError(ValueError):
 
 
 class Cancellation(NamedTuple):
-    """What came of taking back a backfill: how many runs do not start any more, and how many have and are not over."""
+    """A backfill that was cancelled: how many of its runs will not start, and how many have and are not over."""
 
     cancelled: int
     in_hand: int
@@ -175,10 +175,10 @@ def count_waiting(
 def cancel_backfill(
     public_ids: Iterable[str], *, origin: Origin, from_at: datetime | None = None, until_at: datetime | None = None
 ) -> Cancellation:
-    """Take back the backfills of these schedules: skip the runs that no worker has in hand; another one may make them.
+    """Cancel the backfills of these schedules: skip the runs that no worker has claimed; a later one may make them.
 
-    With instants only those of runs that were due from the one to the other, both included. What a worker has in hand,
-    and what Qlik Sense has begun, goes on. Raises UnknownScheduleError and PeriodError.
+    With instants only runs that were due from the one to the other, both included. Runs that a worker has claimed or
+    Qlik Sense has begun go on. Raises UnknownScheduleError and PeriodError.
     """
     which = _which(from_at=from_at, until_at=until_at)
     message = f"The backfill was cancelled by {origin.actor or 'somebody'}, {origin.source.label}."

@@ -204,7 +204,7 @@ def take_back(run_ids: Sequence[uuid.UUID], *, worker: str, claimed_at: datetime
 
 
 def renew_claims(claimed: Iterable[ClaimedRun], *, now: datetime) -> None:
-    """Show that these claims are still in hand: whoever looks after lost ones takes them for lost the later."""
+    """Renew these claims, so that the sweeper takes them for lost the later."""
     rows = Run.objects.filter(pk__in=[run.id for run in claimed], state=Run.State.CLAIMED)
     change_rows(rows, claim_renewed_at=now)
 
