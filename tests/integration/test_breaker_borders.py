@@ -101,10 +101,11 @@ def test_an_answer_closes_it_and_lets_go_on_what_waits_for_qrs_and_nothing_else(
     assert moments == {retrying.pk: NOW, waiting.pk: later, planned.pk: later}
 
 
-def test_an_answer_where_nothing_was_wrong_changes_nothing(waiting_run):
+def test_an_answer_where_nothing_was_wrong_changes_nothing(waiting_run, django_assert_num_queries):
     run = waiting_run("retrying")
     QrsSite.objects.create(pk=1)
 
-    breaker.note_success(now=NOW)
+    with django_assert_num_queries(1):
+        breaker.note_success(now=NOW)
 
     assert Run.objects.get(pk=run.pk).next_try_at == NOW + timedelta(minutes=5)

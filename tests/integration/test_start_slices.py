@@ -185,6 +185,8 @@ def test_a_start_that_the_database_did_not_take_is_recorded_after_the_answer(sit
     report = start_tasks(StartRequest(task_ids=[TASK_ID]), origin=ORIGIN)
     assert [task.id for task in report.by_id] == [TASK_ID]
     assert Run.objects.get().state == "claimed"
+    # A process that is stopped ends, though the database may be away for hours
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "recorder"] == [True]
 
     is_away.clear()
     wait_for(lambda: Run.objects.get().state == "started", seconds=10)
