@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from schedules import backfill as module
 from schedules import claims, runs, services
@@ -262,6 +263,16 @@ def test_the_future_is_refused(make_schedule):
         run_backfill(schedule, until_at=datetime(2999, 1, 1, tzinfo=UTC))
     with pytest.raises(PeriodError, match="is before from"):
         run_backfill(schedule, until_at=FROM - timedelta(seconds=1))
+
+
+def test_the_moment_itself_is_not_the_future(make_schedule, monkeypatch):
+    schedule = make_schedule()
+    now = UNTIL + timedelta(microseconds=999_999)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+
+    assert preview_backfill([schedule.name], from_at=FROM, until_at=now)
+    with pytest.raises(PeriodError, match=f"not later than now, {UNTIL:%Y-%m-%dT%H:%M:%S}Z"):
+        preview_backfill([schedule.name], from_at=FROM, until_at=now + timedelta(microseconds=1))
 
 
 @pytest.mark.parametrize("public_id", ["nobody", "a\0b"])

@@ -174,6 +174,18 @@ def test_catch_ups_that_no_worker_has_claimed_wait_for_their_day(at_noon):  # no
     assert third.pk in Run.objects.values_list("pk", flat=True)
 
 
+def test_catch_ups_that_are_all_taken_back_count_for_nothing(at_noon):  # noqa: F811
+    schedule = at_noon(**DAILY, misfire="all", max_runs=10)
+    planner = loaded()
+    plan(planner, NOON)
+    assert len(plan(planner, NOON + 3 * DAY)) == 3
+
+    plan(planner, NOON + 10)
+
+    schedule.refresh_from_db()
+    assert schedule.runs_planned == 0
+
+
 def test_runs_that_were_given_up_go_on(at_noon):  # noqa: F811
     schedule = at_noon(cron_schedule="0 12 * * *", timezone="UTC", max_attempts=3)
     planner = loaded()

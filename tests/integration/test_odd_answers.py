@@ -172,6 +172,26 @@ def test_a_run_whose_session_may_be_the_odd_one_is_not_started_again(simulator, 
     assert run.state in ("unknown", "started", "succeeded"), "each row has an end"
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_run_is_not_started_again_where_a_row_that_cannot_be_read_may_be_its_session(
+    simulator, run_now, spoil, is_over
+):
+    reload_seconds = 1 if is_over else 7200
+    simulator.site.put_tasks(
+        [Task(id=ODD_TASK, name="Odd", app="App", reload_seconds=reload_seconds)], keep_others=True
+    )
+    simulator.add_fault(Fault(kind=FaultKind.RESET, count=1))
+    run = run_now(qlik_task_id=str(ODD_TASK))
+    start(run)
+    for describe in ("describe_session", "describe_result"):
+        spoil(describe, "id", "no id")
+    pass_time(simulator, 10)
+
+    follow_in_silence(run)
+
+    assert run.state == "unsure"
+
+
 def test_a_row_whose_task_id_a_hand_has_broken_stops_nobody(both, simulator):
     good, odd = both
     Run.objects.filter(pk=odd.pk).update(qlik_task_id="no id", state="unsure", qrs_session=None)
