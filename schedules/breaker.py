@@ -57,11 +57,17 @@ def note_failures(number: int, *, error: str, now: datetime) -> None:
 
 
 def note_success(*, now: datetime) -> None:
-    """Note that QRS has answered, and let all go on that waited for it."""
+    """Note that QRS has answered, and let all go on that waited for it while it was away.
+
+    After a failure or two there is nothing to let go on: each run has a pause of its own, and those that succeed
+    meanwhile would make a second of it.
+    """
     if not read_site().failures:
         return
     back = {"failures": 0, "wait_until": None, "unreachable_since": None, "last_error": ""}
-    if QrsSite.objects.filter(pk=1).exclude(failures=0).update(**back):
+    if QrsSite.objects.filter(pk=1).exclude(wait_until=None).update(**back):
         waiting = change_rows(Run.objects.filter(state=Run.State.RETRYING), next_try_at=now)
         logger.warning("QRS can be reached again, %d runs are tried again", waiting)
         wake_beat()
+    else:
+        QrsSite.objects.filter(pk=1, wait_until=None).exclude(failures=0).update(**back)

@@ -18,7 +18,7 @@ from schedules import breaker, claims
 from schedules.claims import ClaimedRun
 from schedules.models import Run
 from schedules.patience import AWAY, insist
-from schedules.policies import LONGEST_PAUSE, Overlap
+from schedules.policies import FIRST_PAUSE, LONGEST_PAUSE, Overlap
 from schedules.qrs import qrs_client
 from schedules.runs import Outcome
 
@@ -82,15 +82,20 @@ def probe_qrs(*, now: datetime) -> None:
 
 
 def postpone(
-    claimed: Sequence[ClaimedRun], *, now: datetime, problem: str = "", retry_after: timedelta | None = None
+    claimed: Sequence[ClaimedRun],
+    *,
+    now: datetime,
+    problem: str = "",
+    pause: timedelta = POSTPONE_PAUSE,
+    retry_after: timedelta | None = None,
 ) -> None:
     """Let claimed runs wait until QRS can be reached: it is looked for meanwhile, and they go on when it is found.
 
-    `problem` says why they are not started now; without it, it is what was last heard of QRS. They wait for as long as
-    it has asked for with `retry_after`, up to the longest pause.
+    `problem` says why they are not started now; without it, it is what was last heard of QRS. They wait for about the
+    `pause`, or for as long as QRS has asked for with `retry_after`, up to the longest pause.
     """
     asked = min(retry_after or timedelta(0), LONGEST_PAUSE)
-    until = now + max(POSTPONE_PAUSE * random.uniform(0.75, 1.25), asked)  # noqa: S311
+    until = now + max(pause * random.uniform(0.75, 1.25), asked)  # noqa: S311
 
     def write() -> None:
         message = f"Waits for QRS. {problem or breaker.read_site().last_error}"
@@ -157,9 +162,12 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
 
 def _wait_for_qrs(waiting: Sequence[ClaimedRun], error: QrsError, *, now: datetime) -> None:
     """Let runs wait before whose call QRS had to be asked, and could not be."""
+    pause = POSTPONE_PAUSE
     if error.availability is Availability.AWAY:
         _note_failure(error, now=now)
-    postpone(waiting, problem=str(error), retry_after=error.retry_after, now=now)
+        # Once more soon, unless it turns out by then that QRS is away
+        pause = FIRST_PAUSE
+    postpone(waiting, problem=str(error), pause=pause, retry_after=error.retry_after, now=now)
 
 
 def _note_failure(error: QrsError, *, now: datetime) -> None:

@@ -87,7 +87,7 @@ def test_where_nothing_is_wrong_nobody_looks():
     assert breaker.count_admitted(3, now=NOW) == 3
 
 
-@pytest.mark.parametrize("failures", [1, MOST_FAILURES])
+@pytest.mark.parametrize("failures", [MOST_FAILURES, MOST_FAILURES + 3])
 def test_an_answer_closes_it_and_lets_go_on_what_waits_for_qrs_and_nothing_else(waiting_run, failures):
     retrying, waiting, planned = (waiting_run(state) for state in ("retrying", "waiting", "planned"))
     note_failures(failures)
@@ -99,6 +99,18 @@ def test_an_answer_closes_it_and_lets_go_on_what_waits_for_qrs_and_nothing_else(
     moments = dict(Run.objects.values_list("pk", "next_try_at"))
     later = NOW + timedelta(minutes=5)
     assert moments == {retrying.pk: NOW, waiting.pk: later, planned.pk: later}
+
+
+@pytest.mark.parametrize("failures", [1, MOST_FAILURES - 1])
+def test_an_answer_after_a_few_failures_leaves_each_run_its_own_pause(waiting_run, failures):
+    run = waiting_run("retrying")
+    note_failures(failures)
+
+    breaker.note_success(now=NOW)
+
+    site = QrsSite.objects.get()
+    assert (site.failures, site.wait_until, site.unreachable_since, site.last_error) == (0, None, None, "")
+    assert Run.objects.get(pk=run.pk).next_try_at == NOW + timedelta(minutes=5)
 
 
 def test_an_answer_where_nothing_was_wrong_changes_nothing(waiting_run, django_assert_num_queries):

@@ -82,7 +82,7 @@ def count_waiting() -> int:
 
 
 def let_all_go_on() -> None:
-    QrsSite.objects.update_or_create(pk=1, defaults={"failures": 9})
+    QrsSite.objects.update_or_create(pk=1, defaults={"failures": 9, "wait_until": timezone.now()})
     make_runs(Run.State.RETRYING)
 
 
@@ -97,7 +97,7 @@ def note_all() -> None:
 
 
 def resume_all() -> None:
-    (closed,) = Run.objects.filter(state=Run.State.STARTED).values_list("pk", flat=True)
+    (closed,) = Run.objects.filter(state=Run.State.SUCCEEDED).values_list("pk", flat=True)
     following._resume_waiting([closed], now=timezone.now())
 
 
@@ -128,7 +128,10 @@ STEPS: dict[str, tuple[Callable[[], None], Callable[[], object]]] = {
         lambda: claims.give_up_lost_claims(now=timezone.now(), limit=timedelta(hours=1), lost_workers=["gone"]),
     ),
     "tasks have ended": (
-        lambda: (make_runs(Run.State.WAITING), Run.objects.filter(pk=KEYS[0]).update(state=Run.State.STARTED)),
+        lambda: (
+            make_runs(Run.State.WAITING),
+            Run.objects.filter(pk=KEYS[0]).update(state=Run.State.SUCCEEDED, closed_at=timezone.now()),
+        ),
         resume_all,
     ),
     "somebody stops": (lambda: make_runs(Run.State.STARTED), note_all),
@@ -218,7 +221,7 @@ def test_four_thousand_runs_go_on_while_beat_takes_those_that_are_due():
             connections.close_all()
 
     for _ in range(5):
-        QrsSite.objects.update_or_create(pk=1, defaults={"failures": 9})
+        QrsSite.objects.update_or_create(pk=1, defaults={"failures": 9, "wait_until": timezone.now()})
         Run.objects.update(state=Run.State.RETRYING)
         steps = (lambda: breaker.note_success(now=make_now), lambda: runs.resume_due(now=make_now))
         workers = [threading.Thread(target=work, args=[do]) for do in steps]

@@ -14,6 +14,7 @@ from schedules.models import QrsSite, Run
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("qrs_service")]
 
 AWAY = "https://127.0.0.1:1"
+OTHER_TASK_ID = "c9e8b3d4-1f67-4a20-9c5b-d38a06e71f42"
 
 
 @pytest.fixture
@@ -58,6 +59,29 @@ def test_it_is_tried_again_after_a_pause_and_then_starts(run_now, simulator):
     try_again(run)
 
     assert (run.state, run.attempts) == ("started", 2)
+
+
+def test_a_start_of_another_task_leaves_it_its_pause(run_now, simulator):
+    simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=503, count=1))
+    refused, other = run_now(), run_now(qlik_task_id=OTHER_TASK_ID)
+    start(refused)
+    next_try_at = refused.next_try_at
+
+    start(other)
+
+    refused.refresh_from_db()
+    assert (other.state, refused.state, refused.next_try_at) == ("started", "retrying", next_try_at)
+    assert site().failures == 0
+
+
+def test_a_question_that_failed_once_is_asked_again_soon(run_now, simulator):
+    simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=503, calls=("sessions",), count=1))
+    run = run_now(overlap="skip")
+
+    start(run)
+
+    assert (run.state, run.attempts) == ("retrying", 0)
+    assert timedelta(seconds=3) < run.next_try_at - timezone.now() < timedelta(seconds=7)
 
 
 def test_after_the_deadline_it_has_failed(run_now, away):
