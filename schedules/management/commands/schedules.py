@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copymode
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -113,7 +114,7 @@ class Command(BaseCommand):
             write_utf8(self.stdout, text)
             return
         try:
-            Path(file).write_text(text, encoding="utf-8", newline="\n")
+            _write_whole(Path(file), text)
         except OSError as error:
             raise _refusal(f"{file} cannot be written: {error.strerror}.") from error
         self.stdout.write(_wrapped(f"Exported {len(schedules)} schedules to {file}."))
@@ -233,6 +234,28 @@ def _read(file: str) -> str:
     except UnicodeDecodeError as error:
         where = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
         raise _refusal(f"{file} is not UTF-8: {where}. Save it as UTF-8. Nothing was written.") from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file; one that was there stays as it was where that fails. Raises OSError."""
+    if not _is_own_file(path):
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return
+    draft = path.with_name(f".butler.{os.getpid()}.yaml")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        copymode(path, draft)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _is_own_file(path: Path) -> bool:
+    """Return whether another file may take the place of this one: no link, no device, and nobody else's."""
+    if path.is_symlink() or not path.is_file() or not os.access(path, os.W_OK):
+        return False
+    return path.stat().st_uid == os.geteuid() and os.access(path.parent, os.W_OK)
 
 
 def _chosen(ids: Sequence[str], *, every: bool) -> Sequence[str] | None:
