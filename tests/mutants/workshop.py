@@ -32,6 +32,10 @@ class TestsFailError(Exception):
     """The tests fail without any mutant."""
 
 
+class BrokenOffError(Exception):
+    """The tests were ended before they had said anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of a mutant: by which test it was noticed, `time-out` where it hung, nothing where it was not."""
@@ -119,7 +123,7 @@ class Copy:
         os.utime(self._folder / module, (self._written_at, self._written_at))
 
     def _run_tests(self, tests: Sequence[str], database: str) -> str:
-        """Return the first test that fails, `time-out`, or nothing."""
+        """Return the first test that fails, `time-out`, or nothing. Raises BrokenOffError."""
         # In the order of the table, for those that know the module best are quick to notice
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header", "--tb=no"]
         options += [] if database else ["--ds=tests.mutants.settings", "--reuse-db"]
@@ -139,6 +143,9 @@ class Copy:
             end_group(process)
         if process.returncode == 0:
             return ""
+        if process.returncode < 0:
+            # By somebody who broke the run off, which says nothing of the mutant
+            raise BrokenOffError(f"the tests were ended by signal {-process.returncode}")
         failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
         return failed[1] if failed else "time-out" if "Timeout" in output else "import"
 

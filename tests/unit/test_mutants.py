@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.mutants.finding import ROOT, choose, choose_fairly, find_mutants
 from tests.mutants.mutant import Text, name_mutants
 from tests.mutants.operators import OPERATORS
 from tests.mutants.page import format_table, list_unexplained
+from tests.mutants.workshop import BrokenOffError, Copy
 
 OPTIONAL = {"Outcome": frozenset({"session"})}
 
@@ -119,3 +121,14 @@ def test_the_table_tells_what_is_killed_and_what_has_no_reason():
         ["all", "4", "2", "50", "1", "2"],
     ]
     assert list_unexplained(results, {"a": "equivalent"}) == ["b"]
+
+
+def test_tests_that_somebody_has_broken_off_have_noticed_nothing(tmp_path, monkeypatch):
+    pytest_that_is_ended = tmp_path / "python"
+    pytest_that_is_ended.write_text("#!/bin/sh\nkill -TERM $$\n")
+    pytest_that_is_ended.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(pytest_that_is_ended))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: CompletedProcess([], 0, stdout=b""))
+
+    with pytest.raises(BrokenOffError, match="signal 15"):
+        Copy(tmp_path, postgres_url="")._run_tests([], "")
