@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
-from schedules import following, open_runs
+from schedules import following, open_runs, session_matching
 from schedules.follower_turn import take_turn, turn_length
 from schedules.models import QrsSite, Run
 from tests.conftest import TASK_ID
@@ -173,3 +174,22 @@ def test_what_cannot_be_judged_of_one_run_does_not_stop_the_others(run_now, simu
 
     assert (good.state, bad.state) == ("succeeded", "started")
     assert "cannot be judged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("state", "was_read", "is_calling"),
+    [
+        ("claimed", False, True),
+        # Called again since
+        ("claimed", True, True),
+        ("unsure", False, True),
+        ("unsure", True, False),
+        ("queued", False, False),
+    ],
+)
+def test_a_call_that_has_begun_since_the_runs_were_read_is_on_its_way(run_now, state, was_read, is_calling):
+    run = run_now()
+    Run.objects.filter(pk=run.pk).update(state=state)
+    known = [SimpleNamespace(id=run.pk)] if was_read else []
+
+    assert (run.qlik_task_id in session_matching._list_calling(besides=known)) == is_calling
