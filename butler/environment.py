@@ -27,6 +27,8 @@ MAX_VALUE_BYTES = 64 * 1024
 MAX_SHOWN = 200
 
 SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+#: Of what the names and addresses of hosts are made; nothing that would have to be replaced first
+_HOST = re.compile(r"[\w.:%-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -275,6 +277,12 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         expected = " or ".join(f"{scheme}://..." for scheme in schemes)
         raise wrong_value(
             name, without_password(value), f"must be a URL that begins with {expected}{_encoding_rule(value)}"
+        )
+    if parts.hostname and not _HOST.fullmatch(parts.hostname):
+        raise wrong_value(
+            name,
+            without_password(value),
+            "must have the name of a host after ://, of letters, digits, dots, - and _. Nothing in a value is replaced",
         )
 
 

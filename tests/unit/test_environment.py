@@ -161,6 +161,14 @@ def test_a_redis_url_names_a_database_by_its_number(given, value):
     assert settings_from.read_redis_url("THING", default="") == value
 
 
+@pytest.mark.parametrize("host", ["$REDIS_HOST", "${REDIS_HOST}", "<redis>", "red*is", "one;two"])
+def test_a_url_with_a_host_that_cannot_be_one_is_refused(given, host):
+    value = f"redis://{host}:6379/0"
+    given(value)
+    with refused(f"{value!r}, but it must have the name of a host after ://"):
+        settings_from.read_url("THING", default="", schemes=("redis",))
+
+
 @pytest.mark.parametrize("value", ["redis://host/name", "redis://host/0/1", "redis://host/0?db=1", "redis://host/0#1"])
 def test_a_redis_url_has_no_options(given, value):
     given(value)
