@@ -11,7 +11,7 @@ from math import ceil
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from schedules import runs
@@ -21,6 +21,7 @@ from schedules.maintenance import refuse_during_maintenance
 from schedules.models import Run, Schedule, from_epoch
 from schedules.periods import PeriodError, check_order, format_moment
 from schedules.runs import PlannedRun
+from schedules.schedule_rules import list_closures
 from schedules.services import UnknownScheduleError
 from schedules.targets import TaskIndex, explain_no_tasks, has_target
 from schedules.timetable import Timetable
@@ -160,7 +161,8 @@ def backfill(
         problem = f"That would be {len(wishes):,} runs, and one call makes at most {MOST_RUNS:,}."
         raise BackfillError(f"{problem} {_ADVICE}")
     parts = (wishes[start : start + _PART_SIZE] for start in range(0, len(wishes), _PART_SIZE))
-    return sum(_plan(part, again=again, origin=origin) for part in parts)
+    began_at = timezone.now()
+    return sum(_plan(part, again=again, origin=origin, began_at=began_at) for part in parts)
 
 
 def count_waiting(
@@ -198,15 +200,19 @@ def _which(*, from_at: datetime | None, until_at: datetime | None) -> Q:
     return Q(reason=Run.Reason.BACKFILL) & is_late & is_early
 
 
-def _plan(wishes: Sequence[_Wish], *, again: bool, origin: Origin) -> int:
-    """Insert runs for those of the wishes that are wanted still, and return how many; the planner waits meanwhile."""
+def _plan(wishes: Sequence[_Wish], *, again: bool, origin: Origin, began_at: datetime) -> int:
+    """Insert runs for those of the wishes that are wanted still, and return how many; the planner waits meanwhile.
+
+    Of a schedule that was stopped or paused since the backfill began there are no more: what it had was skipped.
+    """
     schedule_pks = {wish.schedule.pk for wish in wishes}
     due = [wish.due_at for wish in wishes]
     message = f"Backfill, asked for by {origin.actor or 'somebody'}, {origin.source.label}."
     with editing() as now:
         refuse_during_maintenance(now)
         ledger = _read_ledger(schedule_pks, from_at=min(due), until_at=max(due))
-        there = set(Schedule.objects.filter(pk__in=schedule_pks).values_list("pk", flat=True))
+        closed = list_closures().filter(schedule_pk=OuterRef("pk"), changed_at__gt=began_at)
+        there = set(Schedule.objects.filter(~Exists(closed), pk__in=schedule_pks).values_list("pk", flat=True))
         rows = [
             _make_row(wish, found, message=message)
             for wish in wishes

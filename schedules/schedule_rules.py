@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from schedules.models import Run, Schedule, ScheduleChange
 from schedules.policies import Retry, could_be_tried_from
@@ -71,9 +71,14 @@ def find_closures(schedule_pks: Collection[int]) -> Mapping[int, datetime]:
     """Return when somebody last stopped, paused or deleted each of the schedules; of none that nobody did."""
     if not schedule_pks:
         return {}
-    actions = (ScheduleChange.Action.STOP, ScheduleChange.Action.PAUSE, ScheduleChange.Action.DELETE)
-    rows = ScheduleChange.objects.filter(schedule_pk__in=schedule_pks, action__in=actions).order_by()
+    rows = list_closures().filter(schedule_pk__in=schedule_pks)
     return dict(rows.values_list("schedule_pk").annotate(Max("changed_at")))
+
+
+def list_closures() -> QuerySet[ScheduleChange]:
+    """Return the stops, pauses and deletions of schedules, in no order."""
+    actions = (ScheduleChange.Action.STOP, ScheduleChange.Action.PAUSE, ScheduleChange.Action.DELETE)
+    return ScheduleChange.objects.filter(action__in=actions).order_by()
 
 
 def read_retry(run_id: uuid.UUID, *, now: datetime) -> Retry:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from qlik.simulator.faults import Fault, FaultKind
+from schedules import backfill as backfills
 from schedules import claims, runs, services, tasks
 from schedules.backfill import backfill, cancel_backfill, count_waiting
 from schedules.changes import Origin
@@ -252,6 +253,25 @@ def test_a_stop_of_what_is_stopped_skips_what_somebody_asked_for_since(filled):
     services.stop_schedules([filled.name], origin=ORIGIN)
 
     assert states() == ["skipped"] * 10
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_in_the_middle_of_a_backfill_ends_it(make_schedule, monkeypatch, step):
+    schedule = make_schedule()
+    plan_part, numbers = backfills._plan, []
+
+    def plan_and_step(wishes, **options):
+        numbers.append(plan_part(wishes, **options))
+        if len(numbers) == 1:
+            STEPS[step][0](schedule.name)
+        return numbers[-1]
+
+    monkeypatch.setattr(backfills, "_PART_SIZE", 2)
+    monkeypatch.setattr(backfills, "_plan", plan_and_step)
+    fill(schedule)
+
+    assert numbers == [2, 0, 0]
+    assert states() == ["skipped"] * 2
 
 
 @pytest.mark.parametrize("step", ["stop", "pause"])
