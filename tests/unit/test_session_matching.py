@@ -144,6 +144,17 @@ def test_of_several_the_nearest_is_taken_and_each_once():
     assert owned(one) == {A: None, B: S}
 
 
+def test_of_calls_whose_sessions_may_seem_early_the_nearest_has_it():
+    known = make_run(C, state="started", session=T, answered_at=NOW + A_BIT)
+    early = ExecutionSession(
+        id=T, task_id=ELSEWHERE, created_at=NOW - timedelta(seconds=3), modified_at=NOW, result=None
+    )
+    runs = [make_run(A), make_run(B, called=timedelta(seconds=2)), known]
+
+    assert owned(match(runs, {S: timedelta(seconds=0.9)}, sessions={T: early})) == {A: S, B: None, C: T}
+    assert owned(match(runs, {S: timedelta(seconds=1.1)}, sessions={T: early})) == {A: None, B: S, C: T}
+
+
 def test_of_calls_that_are_as_near_as_can_be_told_the_last_one_has_it():
     runs = [make_run(A), make_run(B, called=timedelta(seconds=2))]
 
