@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from schedules import claims, runs, services
 from schedules.claims import LIVING_LIMIT, ClaimedRun
 from schedules.models import Maintenance, Run, Schedule
 from schedules.policies import LONGEST_WAIT, Retry
+from schedules.schedule_rules import read_rules
 from tests.conftest import ORIGIN, TASK_ID
 
 pytestmark = pytest.mark.django_db
@@ -311,3 +313,27 @@ class TestAskedFor:
         Run.objects.filter(pk=run.pk).update(state=Run.State.QUEUED)
 
         assert claim(run, now=timezone.now()) == [run.pk]
+
+
+def test_a_database_that_is_away_is_no_schedule_that_is_broken(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(Schedule.objects, "filter", fail)
+
+    with pytest.raises(OperationalError):
+        read_rules([1, 2])
+
+
+def test_a_schedule_that_cannot_be_read_keeps_no_other_from_its_rules(make_schedule, monkeypatch):
+    broken, sound = make_schedule(), make_schedule()
+    find = Schedule.objects.filter
+
+    def read(*, pk__in: list[int]) -> object:
+        if broken.pk in pk__in:
+            raise ValueError("this is no duration")
+        return find(pk__in=pk__in)
+
+    monkeypatch.setattr(Schedule.objects, "filter", read)
+
+    assert read_rules([broken.pk, sound.pk]).keys() == {sound.pk}
