@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from tests.chaos.day.plan import HOUR, SLOTS, SPEED, Day, Duty, list_faults, plan_day
@@ -80,8 +81,7 @@ def replay_day(terms: Terms) -> Evidence:
         _set_faults(site, stage.day, is_short=terms.is_short)
         stage.play([*(_list_short_events if terms.is_short else _list_events)(stage)])
         site.control("/faults", method="DELETE")
-        _settle(site, seconds=SHORT_SETTLE_SECONDS if terms.is_short else SETTLE_SECONDS)
-        return read_evidence(site, day=stage.day, duties=stage.duties, deleted=stage.deleted, events=stage.log)
+        return _read_at_rest(stage, seconds=SHORT_SETTLE_SECONDS if terms.is_short else SETTLE_SECONDS)
 
 
 def _set_faults(site: Site, day: Day, *, is_short: bool) -> None:
@@ -214,6 +214,23 @@ def _play_by_hand(stage: Stage) -> Iterator[Event]:
 
 def _post(stage: Stage, path: str) -> Callable[[], None]:
     return lambda: stage.site.control(path)
+
+
+def _read_at_rest(stage: Stage, *, seconds: float) -> Evidence:
+    """Wait for the ends of the runs, and read everything; once more where a reload has ended between the two."""
+    for _ in range(3):
+        _settle(stage.site, seconds=seconds)
+        evidence = read_evidence(
+            stage.site, day=stage.day, duties=stage.duties, deleted=stage.deleted, events=stage.log
+        )
+        if not any(row.state == "started" and _is_over(row, evidence) for row in evidence.rows):
+            break
+    return evidence
+
+
+def _is_over(row: Row, evidence: Evidence) -> bool:
+    reload = evidence.reloads.get(row.session or "")
+    return reload is not None and reload.over_at < inf
 
 
 def _settle(site: Site, *, seconds: float) -> None:
