@@ -162,12 +162,10 @@ def leave_out_running(claimed: Sequence[ClaimedRun], *, now: datetime) -> list[C
 
 def _wait_for_qrs(waiting: Sequence[ClaimedRun], error: QrsError, *, now: datetime) -> None:
     """Let runs wait before whose call QRS had to be asked, and could not be."""
-    pause = POSTPONE_PAUSE
     if error.availability is Availability.AWAY:
         _note_failure(error, now=now)
-        # Once more soon, unless it turns out by then that QRS is away
-        pause = FIRST_PAUSE
-    postpone(waiting, problem=str(error), pause=pause, retry_after=error.retry_after, now=now)
+    # Once more soon. Where it turns out by then that QRS is away, the circuit breaker lets them wait
+    postpone(waiting, problem=str(error), pause=FIRST_PAUSE, retry_after=error.retry_after, now=now)
 
 
 def _note_failure(error: QrsError, *, now: datetime) -> None:

@@ -74,8 +74,9 @@ def test_a_start_of_another_task_leaves_it_its_pause(run_now, simulator):
     assert site().failures == 0
 
 
-def test_a_question_that_failed_once_is_asked_again_soon(run_now, simulator):
-    simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=503, calls=("sessions",), count=1))
+@pytest.mark.parametrize("status", [403, 429, 500, 502, 503])
+def test_a_question_that_failed_once_is_asked_again_soon(run_now, simulator, status):
+    simulator.add_fault(Fault(kind=FaultKind.REFUSE, status=status, calls=("sessions",), count=1))
     run = run_now(overlap="skip")
 
     start(run)
