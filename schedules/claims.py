@@ -315,7 +315,7 @@ def _reasons_to_drop(
         return {run.id: maintenance_message(maintenance.reason) for run in waiting}
     pairs = [(run, rules.get(run.schedule_pk or 0)) for run in waiting]
     reasons = {run.id: _reason_to_drop(run, rule, now=now) for run, rule in pairs if run.reason in OCCURRENCES}
-    # What a worker had in hand when its schedule was stopped, paused or deleted; what waited was skipped then
+    # A run that a worker held when its schedule was stopped, paused or deleted; what waited was skipped then
     had = [run for run, rule in pairs if run.was_claimed and run.reason in ASKED_FOR and not may_go_on(rule, now=now)]
     closed_at = find_closures({run.schedule_pk for run in had if run.schedule_pk})
     late = (run for run in had if closed_at.get(run.schedule_pk or 0, run.planned_at) > run.planned_at)

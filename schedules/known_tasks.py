@@ -92,7 +92,7 @@ def refresh_tasks() -> Refresh:
 
 
 def _note_seen(asked_at: datetime) -> None:
-    """Note when QRS last told of the tasks that it has."""
+    """Note when the list of tasks was last read from QRS."""
     with transaction.atomic(savepoint=False):
         # In the order of their keys, as another refresh writes them
         there = QlikTask.objects.filter(gone_at=None).order_by("pk").select_for_update().values_list("pk", flat=True)

@@ -55,7 +55,7 @@ class RedisNames:
 
     @property
     def celery(self) -> dict[str, Any]:
-        """Celery's settings: what workers are told and what they have in hand goes by these names, too."""
+        """Celery's settings: broadcasts to workers, and messages that they hold, use these names, too."""
         return {
             "task_default_queue": self.queue,
             "control_exchange": f"{self.queue}:control",
@@ -64,7 +64,7 @@ class RedisNames:
 
     @property
     def transport(self) -> dict[str, str]:
-        """Options of kombu's transport: its lists of messages that a worker has in hand."""
+        """Options of kombu's transport: its lists of messages that a worker holds."""
         names = ("unacked", "unacked_index", "unacked_mutex")
         return {f"{name}_key": f"{self.queue}:{name}" for name in names}
 
